@@ -1,0 +1,34 @@
+# The commands of the README. Everything they need is installed by themselves: uv from PyPI, Python packages from
+# uv.lock, the cluster's binaries from source (e2e/cluster).
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+UV_VERSION := 0.13.9
+UV := .tools/uv-$(UV_VERSION)/bin/uv
+RUN := $(UV) run --frozen --all-packages --all-extras
+export PYTHONUNBUFFERED := 1
+
+$(UV):
+	@echo "installing uv $(UV_VERSION)"
+	@python3 -m venv .tools/uv-$(UV_VERSION)
+	@.tools/uv-$(UV_VERSION)/bin/pip install --quiet uv==$(UV_VERSION)
+
+.PHONY: help
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+.PHONY: sync
+sync: $(UV) ## the virtual environment, exactly as uv.lock says
+	@$(UV) sync --frozen --all-packages --all-extras --quiet
+
+.PHONY: lint
+lint: sync ## ruff, mypy --strict, import-linter
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+.PHONY: unit
+unit: sync ## tests of the pure core: no network, under a minute
+	$(RUN) pytest tests/unit
