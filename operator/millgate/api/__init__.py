@@ -1,0 +1,1 @@
+"""The ModelDeployment API: types, defaults, condition reasons, and the CRD that is generated from them."""

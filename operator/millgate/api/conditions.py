@@ -1,0 +1,131 @@
+"""The condition types and every reason that may stand in a condition or an event, each with what it means.
+
+`docs/operations.md` explains each of them, and a test holds the two together.
+"""
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """In the order in which they stand in status; kstatus reads the list from the front and `Ready` sums up."""
+
+    ACCEPTED = "Accepted"
+    AVAILABLE = "Available"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    PAUSED = "Paused"
+    ROLLED_BACK = "RolledBack"
+    CANDIDATE_HEALTHY = "CandidateHealthy"
+    TRAFFIC_PROGRAMMED = "TrafficProgrammed"
+    READY = "Ready"
+
+
+class Reason(StrEnum):
+    """One CamelCase word for a situation, the same in conditions, gates, history and events."""
+
+    # Accepted
+    ACCEPTED = "Accepted"
+    INVALID_SPEC = "InvalidSpec"
+    REF_NOT_FOUND = "RefNotFound"
+    REF_NOT_PERMITTED = "RefNotPermitted"
+    IMAGE_NOT_ALLOWED = "ImageNotAllowed"
+    UNKNOWN_REGISTRY = "UnknownRegistry"
+    RESOLVING = "Resolving"
+    MODEL_NOT_FOUND = "ModelNotFound"
+    ALIAS_NOT_FOUND = "AliasNotFound"
+    MODEL_NOT_READY = "ModelNotReady"
+    REGISTRY_UNREACHABLE = "RegistryUnreachable"
+    REGISTRY_HOST_REFUSED = "RegistryHostRefused"
+    REGISTRY_UNAUTHORISED = "RegistryUnauthorised"
+    REGISTRY_ERROR = "RegistryError"
+    # Available
+    MINIMUM_REPLICAS_AVAILABLE = "MinimumReplicasAvailable"
+    STABLE_UNAVAILABLE = "StableUnavailable"
+    NO_STABLE_YET = "NoStableYet"
+    # Reconciling and Ready
+    ROLLOUT_IN_PROGRESS = "RolloutInProgress"
+    PREFLIGHT = "Preflight"
+    SCALING_UP = "ScalingUp"
+    ROLLING_BACK = "RollingBack"
+    PROGRESSING_WITH_RETRY = "ProgressingWithRetry"
+    IDLE = "Idle"
+    PROMOTED = "Promoted"
+    # Stalled and RolledBack
+    NOT_STALLED = "NotStalled"
+    NOT_ROLLED_BACK = "NotRolledBack"
+    ROLLED_BACK = "RolledBack"
+    ANALYSIS_FAILED = "AnalysisFailed"
+    GUARDRAIL_BREACHED = "GuardrailBreached"
+    ANALYSIS_INCONCLUSIVE = "AnalysisInconclusive"
+    ABORTED_BY_USER = "AbortedByUser"
+    ROLLED_BACK_BY_USER = "RolledBackByUser"
+    CANDIDATE_UNAVAILABLE = "CandidateUnavailable"
+    CANDIDATE_CRASHED = "CandidateCrashed"
+    PREFLIGHT_FAILED = "PreflightFailed"
+    ARTIFACT_CHANGED = "ArtifactChanged"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    NAME_CONFLICT = "NameConflict"
+    SUPERSEDED = "Superseded"
+    REVERTED = "Reverted"
+    ALL_CHECKS_PASSED = "AllChecksPassed"
+    FIRST_REVISION = "FirstRevision"
+    # Paused
+    NOT_PAUSED = "NotPaused"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    PAUSED_BY_SPEC = "PausedBySpec"
+    PAUSED_BY_USER = "PausedByUser"
+    # CandidateHealthy and gates
+    NO_CANDIDATE = "NoCandidate"
+    PASSING = "Passing"
+    FAILING = "Failing"
+    PENDING = "Pending"
+    NO_DATA = "NoData"
+    TOO_FEW_SAMPLES = "TooFewSamples"
+    NOT_WORSE = "NotWorse"
+    WORSE_THAN_STABLE = "WorseThanStable"
+    WITHIN_BOUNDS = "WithinBounds"
+    OUT_OF_BOUNDS = "OutOfBounds"
+    AMBIGUOUS_RESULT = "AmbiguousResult"
+    QUERY_REFUSED = "QueryRefused"
+    METRICS_UNAVAILABLE = "MetricsUnavailable"
+    METRICS_HOST_REFUSED = "MetricsHostRefused"
+    METRICS_UNAUTHORISED = "MetricsUnauthorised"
+    METRICS_NOT_CONFIGURED = "MetricsNotConfigured"
+    JOB_RUNNING = "JobRunning"
+    JOB_PASSED = "JobPassed"
+    JOB_FAILED = "JobFailed"
+    JOB_CANNOT_TELL = "JobCannotTell"
+    JOB_DEADLINE_EXCEEDED = "JobDeadlineExceeded"
+    APPROVED = "Approved"
+    # Pods
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CONTAINER_CRASHED = "ContainerCrashed"
+    OUT_OF_MEMORY = "OutOfMemory"
+    POD_UNSCHEDULABLE = "PodUnschedulable"
+    PODS_NOT_READY = "PodsNotReady"
+    CODE_EXECUTION_NOT_ALLOWED = "CodeExecutionNotAllowed"
+    # TrafficProgrammed
+    PROGRAMMED = "Programmed"
+    NO_ROUTE_YET = "NoRouteYet"
+    WEIGHT_DRIFT = "WeightDrift"
+    WRITE_FAILED = "WriteFailed"
+
+
+class EventReason(StrEnum):
+    """Reasons of Kubernetes events: what has just happened."""
+
+    ROLLOUT_STARTED = "RolloutStarted"
+    PREFLIGHT_PASSED = "PreflightPassed"
+    PREFLIGHT_RETRIED = "PreflightRetried"
+    STEP_STARTED = "StepStarted"
+    CANDIDATE_PROMOTED = "CandidatePromoted"
+    CANDIDATE_ROLLED_BACK = "CandidateRolledBack"
+    CANDIDATE_SUPERSEDED = "CandidateSuperseded"
+    STABLE_ROLLED_BACK = "StableRolledBack"
+    WARM_REVISION_RETIRED = "WarmRevisionRetired"
+    REQUEST_APPLIED = "RequestApplied"
+    REQUEST_REFUSED = "RequestRefused"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    HELD_INCONCLUSIVE = "HeldInconclusive"
+    SPEC_REFUSED = "SpecRefused"
+    WRITE_FAILED = "WriteFailed"

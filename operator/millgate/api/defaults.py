@@ -1,0 +1,82 @@
+"""What a strategy stands for when `steps` and `gates` are left out, and the smaller defaults of `spec`."""
+
+from millgate.api.spec import (
+    Compare,
+    ComparePreset,
+    Gate,
+    GateType,
+    Rollout,
+    Server,
+    Step,
+    Strategy,
+)
+
+PORT = 8080
+STARTUP_DEADLINE_SECONDS = 600
+DRAIN_SECONDS = 15
+QUANTILE = "0.99"
+INCONCLUSIVE_AFTER_SECONDS = 3600
+
+_ALL = Step(name="all", weight_percent=100)
+_STEPS: dict[Strategy, tuple[Step, ...]] = {
+    Strategy.BIG_BANG: (_ALL,),
+    Strategy.BLUE_GREEN: (Step(name="preview", weight_percent=0), _ALL),
+    Strategy.CANARY: (
+        Step(name="canary-10", weight_percent=10, min_seconds=300),
+        Step(name="canary-25", weight_percent=25, min_seconds=300),
+        Step(name="half", weight_percent=50, min_seconds=300),
+        _ALL,
+    ),
+}
+_GUARDRAILS = (
+    Gate(name="errors", type=GateType.COMPARE, compare=Compare(preset=ComparePreset.ERRORS, max_ratio="1.2")),
+    Gate(name="latency", type=GateType.COMPARE, compare=Compare(preset=ComparePreset.LATENCY, max_ratio="1.5")),
+)
+_GATES: dict[Strategy, tuple[Gate, ...]] = {
+    Strategy.BIG_BANG: (),
+    # All traffic moves at once: there is never a moment at which stable could be compared with.
+    Strategy.BLUE_GREEN: (),
+    Strategy.CANARY: _GUARDRAILS,
+}
+
+
+def steps_of(rollout: Rollout) -> tuple[Step, ...]:
+    return rollout.steps if rollout.steps is not None else _STEPS[rollout.strategy]
+
+
+def guardrails_of(rollout: Rollout) -> tuple[Gate, ...]:
+    return rollout.gates if rollout.gates is not None else _GATES[rollout.strategy]
+
+
+def gates_of(rollout: Rollout, step: Step) -> tuple[Gate, ...]:
+    """All gates of a step: its own, and the guardrails when it sends live traffic.
+
+    A `Compare` needs both revisions to answer requests at the same time, so it is not asked at 0 and at 100 percent.
+    """
+    live = 0 < step.weight_percent < 100
+    guardrails = guardrails_of(rollout) if step.weight_percent > 0 else ()
+    return tuple(gate for gate in (*guardrails, *(step.gates or ())) if live or gate.type is not GateType.COMPARE)
+
+
+def alpha_of(rollout: Rollout) -> float:
+    """The share of the false-rollback budget that each Compare gate of the rollout may spend (Bonferroni)."""
+    names = {
+        gate.name for step in steps_of(rollout) for gate in gates_of(rollout, step) if gate.type is GateType.COMPARE
+    }
+    return float(rollout.false_rollback_budget) / max(1, len(names))
+
+
+def max_seconds_of(step: Step) -> int:
+    return step.max_seconds if step.max_seconds is not None else step.min_seconds + INCONCLUSIVE_AFTER_SECONDS
+
+
+def port_of(server: Server) -> int:
+    return server.port or PORT
+
+
+def drain_seconds_of(server: Server) -> int:
+    return DRAIN_SECONDS if server.drain_seconds is None else server.drain_seconds
+
+
+def startup_deadline_of(server: Server) -> int:
+    return server.startup_deadline_seconds or STARTUP_DEADLINE_SECONDS
