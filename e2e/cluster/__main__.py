@@ -1,0 +1,7 @@
+"""The command line: python -m e2e.cluster --help."""
+
+import sys
+
+from e2e.cluster.cli import main
+
+sys.exit(main())
