@@ -1,0 +1,60 @@
+"""How Millgate logs in to the API server: as its pod's service account or by a kubeconfig. The library does the work."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from millgate import __version__
+
+USER_AGENT = f"millgate/{__version__}"
+_KUBECONFIG = "~/.kube/config"
+
+
+class LoginError(Exception):
+    """There are no usable credentials; only a person can help."""
+
+
+class Login:
+    """Credentials of one API server, which can be read again when the server refuses them.
+
+    Tokens of a pod are read again by the library every minute; `renew` is for those of a kubeconfig, whose exec
+    plugin the library runs only once.
+    """
+
+    def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._configuration: Any = Configuration()
+        # Retries are ours: the library's ignore deadlines and would repeat writes.
+        self._configuration.retries = None
+
+    async def client(self) -> ApiClient:
+        await self.renew()
+        client: Any = ApiClient(self._configuration)
+        client.user_agent = USER_AGENT
+        return client
+
+    async def renew(self) -> None:
+        """Raises LoginError."""
+        try:
+            if self._in_cluster:
+                load_incluster_config(self._configuration)
+            else:
+                path = self._kubeconfig or os.environ.get("KUBECONFIG") or _KUBECONFIG
+                await load_kube_config(
+                    config_file=path,
+                    context=self._context,
+                    client_configuration=self._configuration,
+                    persist_config=False,
+                )
+        except (ConfigException, OSError) as error:
+            raise LoginError(f"no usable credentials for a cluster: {error}") from error
+
+    @property
+    def _in_cluster(self) -> bool:
+        if self._kubeconfig or self._context or os.environ.get("KUBECONFIG"):
+            return False
+        return "KUBERNETES_SERVICE_HOST" in os.environ or not Path(_KUBECONFIG).expanduser().exists()
