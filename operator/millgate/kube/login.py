@@ -1,4 +1,4 @@
-"""How Millgate logs in to the API server: as its pod's service account or by a kubeconfig. The library does the work."""
+"""The login to the API server: as the pod's service account, or by a kubeconfig. The library does the work."""
 
 import os
 from pathlib import Path
