@@ -124,12 +124,18 @@ class KubeApi:
         *,
         kubeconfig: str | None = None,
         context: str | None = None,
+        impersonate: str | None = None,
         on_call: Callable[[Call], None] | None = None,
         timeout_seconds: float = _REQUEST_TIMEOUT_SECONDS,
     ) -> Self:
-        """In a pod by its service account, otherwise by kubeconfig. Raises LoginError."""
-        login = Login(kubeconfig, context)
+        """In a pod by its service account, otherwise by kubeconfig; as the user `impersonate`. Raises LoginError."""
+        login = Login(kubeconfig, context, impersonate)
         return cls(login, await login.client(), on_call=on_call, timeout_seconds=timeout_seconds)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that the login stands in: of the kubeconfig's context, or the pod's own."""
+        return self._login.namespace
 
     async def close(self) -> None:
         await self._client.close()
@@ -182,10 +188,19 @@ class KubeApi:
         path = kind.path(metadata["namespace"], metadata["name"])
         return await self._request("update", kind, "PUT", path, query={"fieldManager": FIELD_MANAGER}, body=obj)
 
-    async def patch(self, kind: Kind, namespace: str, name: str, patch: Json) -> Json:
-        """JSON merge patch."""
+    async def patch(  # noqa: PLR0913 - which object, and the patch with its two options
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        patch: Json,
+        *,
+        manager: str = FIELD_MANAGER,
+        dry_run: bool = False,
+    ) -> Json:
+        """JSON merge patch. With `dry_run` the server checks everything and stores nothing."""
         path = kind.path(namespace, name)
-        query = {"fieldManager": FIELD_MANAGER}
+        query = {"fieldManager": manager, "dryRun": "All" if dry_run else ""}
         return await self._request("patch", kind, "PATCH", path, query=query, body=patch, content_type=MERGE_PATCH)
 
     async def delete(

@@ -11,6 +11,7 @@ from millgate import __version__
 
 USER_AGENT = f"millgate/{__version__}"
 _KUBECONFIG = "~/.kube/config"
+_NAMESPACE_OF_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class LoginError(Exception):
@@ -24,9 +25,13 @@ class Login:
     plugin the library runs only once.
     """
 
-    def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
+    def __init__(
+        self, kubeconfig: str | None = None, context: str | None = None, impersonate: str | None = None
+    ) -> None:
         self._kubeconfig = kubeconfig
         self._context = context
+        self._impersonate = impersonate
+        self.namespace = "default"
         self._configuration: Any = Configuration()
         # Retries are ours: the library's ignore deadlines and would repeat writes.
         self._configuration.retries = None
@@ -35,6 +40,8 @@ class Login:
         await self.renew()
         client: Any = ApiClient(self._configuration)
         client.user_agent = USER_AGENT
+        if self._impersonate:
+            client.set_default_header("Impersonate-User", self._impersonate)
         return client
 
     async def renew(self) -> None:
@@ -42,14 +49,16 @@ class Login:
         try:
             if self._in_cluster:
                 load_incluster_config(self._configuration)
+                self.namespace = _namespace_of_pod()
             else:
                 path = self._kubeconfig or os.environ.get("KUBECONFIG") or _KUBECONFIG
-                await load_kube_config(
+                loader: Any = await load_kube_config(
                     config_file=path,
                     context=self._context,
                     client_configuration=self._configuration,
                     persist_config=False,
                 )
+                self.namespace = loader.current_context["context"].get("namespace") or self.namespace
         except (ConfigException, OSError) as error:
             raise LoginError(f"no usable credentials for a cluster: {error}") from error
 
@@ -58,3 +67,7 @@ class Login:
         if self._kubeconfig or self._context or os.environ.get("KUBECONFIG"):
             return False
         return "KUBERNETES_SERVICE_HOST" in os.environ or not Path(_KUBECONFIG).expanduser().exists()
+
+
+def _namespace_of_pod() -> str:
+    return _NAMESPACE_OF_POD.read_text().strip() if _NAMESPACE_OF_POD.exists() else "default"
