@@ -44,7 +44,7 @@ class RunPreflight:
 
 @dataclass(frozen=True)
 class RunGateJob:
-    """The Job of a gate, for one visit of a step."""
+    """The Job of a gate, for one visit of a step: `visit` is `names.visit_of(step_start_time)`."""
 
     gate: Gate
     step: str
