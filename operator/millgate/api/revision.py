@@ -19,15 +19,15 @@ class ModelIdentity(StatusModel):
     starts again at version 1, so name and version alone may come to mean another model (facts/serving.md, section 4).
     """
 
-    source: ModelSource
-    registry: str
-    name: str
-    version: str
-    source_uri: str | None = None
-    source_id: str | None = None
-    run_id: str | None = None
-    git_commit: str | None = None
-    dataset_digest: str | None = None
+    source: Annotated[ModelSource, Field(description="Where the model lies.")]
+    registry: Annotated[str, Field(description="The registry's name in the operator's configuration.")]
+    name: Annotated[str, Field(description="The registered model.")]
+    version: Annotated[str, Field(description="The version, an alias resolved.")]
+    source_uri: Annotated[str | None, Field(description="Where the registry says that the bytes are.")] = None
+    source_id: Annotated[str | None, Field(description="The registry's own id of that source.")] = None
+    run_id: Annotated[str | None, Field(description="The MLflow run that made the model.")] = None
+    git_commit: Annotated[str | None, Field(description="The commit of the training code.")] = None
+    dataset_digest: Annotated[str | None, Field(description="MLflow's label of the training data.")] = None
 
 
 class Revision(StatusModel):

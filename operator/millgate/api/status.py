@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, PlainSerializer, StringConstraints
+from pydantic import AwareDatetime, BeforeValidator, Field, PlainSerializer, StringConstraints
 
 from millgate.api.base import StatusModel
 from millgate.api.revision import ModelIdentity
@@ -21,7 +21,15 @@ def rfc3339_seconds(moment: datetime) -> str:
 
 Time = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str)]
 Seconds = Annotated[AwareDatetime, PlainSerializer(rfc3339_seconds, return_type=str)]
-Message = Annotated[str, StringConstraints(max_length=1024)]
+
+
+def _cut(text: object) -> object:
+    return text[: _MESSAGE - 1] + "…" if isinstance(text, str) and len(text) > _MESSAGE else text
+
+
+_MESSAGE = 1024
+# Cut rather than refused: a status that cannot be written says nothing at all.
+Message = Annotated[str, BeforeValidator(_cut), StringConstraints(max_length=_MESSAGE)]
 
 
 class Track(StatusModel):
@@ -53,12 +61,19 @@ class Stage(StrEnum):
     ROLLING_BACK = "RollingBack"
 
 
+class Outcome(StrEnum):
+    PROMOTED = "Promoted"
+    ROLLED_BACK = "RolledBack"
+    ABORTED = "Aborted"
+    SUPERSEDED = "Superseded"
+
+
 class StepRecord(StatusModel):
     """A step that has begun. Its start anchors the evidence, so that it can be read again."""
 
-    name: str
-    weight_percent: int
-    start_time: Time
+    name: Annotated[str, Field(description="The step's name.")]
+    weight_percent: Annotated[int, Field(description="The share that it gave the candidate.")]
+    start_time: Annotated[Time, Field(description="When it began to count.")]
 
 
 class RolloutStatus(StatusModel):
@@ -66,11 +81,11 @@ class RolloutStatus(StatusModel):
 
     id: Annotated[str, Field(description="Names the rollout in requests: '<name>-<revision>-<hash>'.")]
     stage: Annotated[Stage, Field(description="Where the rollout stands.")]
-    start_time: Time
+    start_time: Annotated[Time, Field(description="When the rollout began.")]
     stage_start_time: Annotated[Time, Field(description="When the stage began.")]
     step_index: Annotated[int | None, Field(description="The step in hand, counted from 0.")] = None
-    step_name: str | None = None
-    step_weight_percent: int | None = None
+    step_name: Annotated[str | None, Field(description="The step in hand.")] = None
+    step_weight_percent: Annotated[int | None, Field(description="The share that the step in hand asks for.")] = None
     step_display: Annotated[str | None, Field(description="The step in hand of all steps, for example '2/4'.")] = None
     step_pending_time: Annotated[
         Time | None,
@@ -87,6 +102,11 @@ class RolloutStatus(StatusModel):
     ] = None
     steps: Annotated[tuple[StepRecord, ...], Field(max_length=64, description="The steps that have begun.")] = ()
     preflight_attempt: Annotated[int, Field(description="How often the preflight was started.")] = 0
+    preflight_passed: Annotated[bool, Field(description="The content was fetched, verified and loaded.")] = False
+    preflight_retry_time: Annotated[
+        Time | None, Field(description="When a preflight that could not tell is tried again.")
+    ] = None
+    outcome: Annotated[Outcome | None, Field(description="While rolling back: how the rollout ends.")] = None
     approved: Annotated[
         tuple[str, ...], Field(max_length=32, description="Gates that a person approved in this step.")
     ] = ()
@@ -106,11 +126,13 @@ class Verdict(StrEnum):
 class GateStatus(StatusModel):
     """The newest verdict of a gate, with the figures behind it. Numbers are text: floats differ between readers."""
 
-    name: str
-    step: str
-    verdict: Verdict
+    name: Annotated[str, Field(description="The gate, as `spec` names it.")]
+    step: Annotated[str, Field(description="The step in which it was judged.")]
+    verdict: Annotated[
+        Verdict, Field(description="`Fail` takes the candidate back; a step ends when all its gates pass.")
+    ]
     reason: Annotated[str, Field(description="One CamelCase word.")]
-    message: Message = ""
+    message: Annotated[Message, Field(description="A sentence with the figures.")] = ""
     value: Annotated[str | None, Field(description="The candidate's figure.")] = None
     reference: Annotated[str | None, Field(description="Stable's figure.")] = None
     limit: Annotated[str | None, Field(description="The bound that `value` is held against.")] = None
@@ -119,18 +141,18 @@ class GateStatus(StatusModel):
         str | None,
         Field(description="How much the data speak against the candidate; it fails at 100 percent."),
     ] = None
-    last_check_time: Seconds | None = None
+    last_check_time: Annotated[Seconds | None, Field(description="When it was judged.")] = None
 
 
 class Rejected(StatusModel):
     """A revision that was taken back: it gets no traffic until a person asks for it or its content changes."""
 
-    hash: str
-    model_version: str
-    reason: str
-    message: Message = ""
-    digest: str | None = None
-    time: Seconds
+    hash: Annotated[str, Field(description="The revision.")]
+    model_version: Annotated[str, Field(description="Its model version.")]
+    reason: Annotated[str, Field(description="Why, in one CamelCase word.")]
+    message: Annotated[Message, Field(description="Why, with the figures.")] = ""
+    digest: Annotated[str | None, Field(description="The content that was taken back.")] = None
+    time: Annotated[Seconds, Field(description="When it was taken back.")]
 
 
 class RequestResult(StrEnum):
@@ -141,72 +163,82 @@ class RequestResult(StrEnum):
 class LastRequest(StatusModel):
     """The answer to the newest request by annotation."""
 
-    id: str
-    action: str
-    result: RequestResult
-    message: Message = ""
-    time: Seconds
-
-
-class Outcome(StrEnum):
-    PROMOTED = "Promoted"
-    ROLLED_BACK = "RolledBack"
-    ABORTED = "Aborted"
-    SUPERSEDED = "Superseded"
+    id: Annotated[str, Field(description="The request's id, from the annotation.")]
+    action: Annotated[str, Field(description="What was asked for.")]
+    result: Annotated[RequestResult, Field(description="Whether it was done.")]
+    message: Annotated[Message, Field(description="What was done, or why nothing was.")] = ""
+    time: Annotated[Seconds, Field(description="When it was answered.")]
 
 
 class HistoryEntry(StatusModel):
     """A rollout that has ended, the newest first."""
 
-    revision: int
-    hash: str
-    model_version: str
-    outcome: Outcome
-    reason: str
-    message: Message = ""
-    digest: str | None = None
-    start_time: Seconds
-    end_time: Seconds
+    revision: Annotated[int, Field(description="The rollout's number.")]
+    hash: Annotated[str, Field(description="The candidate.")]
+    model_version: Annotated[str, Field(description="Its model version.")]
+    outcome: Annotated[Outcome, Field(description="How the rollout ended.")]
+    reason: Annotated[str, Field(description="Why, in one CamelCase word.")]
+    message: Annotated[Message, Field(description="Why, with the figures.")] = ""
+    digest: Annotated[str | None, Field(description="The candidate's content.")] = None
+    start_time: Annotated[Seconds, Field(description="When the rollout began.")]
+    end_time: Annotated[Seconds, Field(description="When it ended.")]
 
 
 class Resolution(StatusModel):
     """What the registry said `spec.model` means: kept so that a silent registry stops nothing that is known."""
 
-    model: ModelIdentity
+    model: Annotated[ModelIdentity, Field(description="The version that is meant, and where it comes from.")]
     key: Annotated[str, Field(description="The `spec.model` that was resolved; another one must be resolved anew.")]
-    hash: str
+    hash: Annotated[str, Field(description="The revision that it makes together with `spec.server`.")]
 
 
 class Condition(StatusModel):
     """A condition as Kubernetes defines it; `lastTransitionTime` moves only with `status`."""
 
-    type: str
-    status: Literal["True", "False", "Unknown"]
-    reason: str
-    message: Annotated[str, StringConstraints(max_length=2048)] = ""
-    observed_generation: int
-    last_transition_time: Seconds
+    type: Annotated[str, Field(description="What the condition is about.")]
+    status: Annotated[Literal["True", "False", "Unknown"], Field(description="Whether it holds.")]
+    reason: Annotated[str, Field(description="Why, in one CamelCase word; docs/operations.md explains each.")]
+    message: Annotated[Message, Field(description="Why, in a sentence.")] = ""
+    observed_generation: Annotated[int, Field(description="The generation of the object that this was said about.")]
+    last_transition_time: Annotated[Seconds, Field(description="When `status` changed last.")]
 
 
 class Status(StatusModel):
     """The whole status of a ModelDeployment. It is written at once, by one writer."""
 
-    observed_generation: int = -1
+    observed_generation: Annotated[
+        int, Field(description="The newest generation that the operator has seen; -1 until it has seen any.")
+    ] = -1
     replicas: Annotated[int | None, Field(description="Pods that get traffic, for the scale subresource.")] = None
-    ready_replicas: int | None = None
+    ready_replicas: Annotated[
+        int | None, Field(description="Pods that are ready, of all revisions that get traffic.")
+    ] = None
     selector: Annotated[
         str | None, Field(description="The pods of this ModelDeployment, for the scale subresource.")
     ] = None
-    stable: Track | None = None
-    candidate: Track | None = None
+    stable: Annotated[Track | None, Field(description="The revision that is released.")] = None
+    candidate: Annotated[Track | None, Field(description="The revision that is being released.")] = None
     previous: Annotated[
         Track | None, Field(description="The revision before stable, kept warm for an instant way back.")
     ] = None
-    resolution: Resolution | None = None
-    rollout: RolloutStatus | None = None
+    resolution: Annotated[Resolution | None, Field(description="What the registry says `spec.model` means.")] = None
+    rollout: Annotated[RolloutStatus | None, Field(description="The rollout in hand.")] = None
     paused_by: Annotated[str | None, Field(description="The id of the Pause request in force.")] = None
-    gates: Annotated[tuple[GateStatus, ...], Field(max_length=32)] = ()
-    rejected: Annotated[tuple[Rejected, ...], Field(max_length=16)] = ()
-    last_request: LastRequest | None = None
-    history: Annotated[tuple[HistoryEntry, ...], Field(max_length=10)] = ()
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
+    gates: Annotated[
+        tuple[GateStatus, ...], Field(max_length=32, description="The newest verdict of each gate of the step in hand.")
+    ] = ()
+    rejected: Annotated[
+        tuple[Rejected, ...],
+        Field(
+            max_length=16, description="Revisions that get no traffic until a person asks for them; the newest last."
+        ),
+    ] = ()
+    last_request: Annotated[
+        LastRequest | None, Field(description="The answer to the newest request by annotation.")
+    ] = None
+    history: Annotated[
+        tuple[HistoryEntry, ...], Field(max_length=10, description="The rollouts that have ended; the newest first.")
+    ] = ()
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, description="What is so, and why. `Ready` sums up.")
+    ] = ()
