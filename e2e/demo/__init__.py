@@ -1,0 +1,1 @@
+"""`make demo`: real models are trained, registered, released and taken back on real pods while clients watch."""
