@@ -1,0 +1,1 @@
+"""Sharing out requests: weights to desired routes, and observed routes to weights."""

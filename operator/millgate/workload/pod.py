@@ -1,0 +1,96 @@
+"""What all pods of Millgate have in common: the restricted Pod Security profile, and how fields of `spec` become pod
+fields. No field of a ModelDeployment can loosen the profile.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from millgate.api.spec import EnvVar, ResourceList, Resources, Server, Toleration
+
+Json = dict[str, Any]
+
+USER_ID = 10001
+GPU = "nvidia.com/gpu"
+TERMINATION_LOG = "/dev/termination-log"
+
+
+def pod_spec(server: Server, container: Json, volumes: Sequence[str], **fields: Any) -> Json:
+    """A pod with one container. `volumes`: names of empty folders, mounted at '/<name>'."""
+    spec: Json = {
+        "automountServiceAccountToken": server.service_account_name is not None,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": name, "emptyDir": {}} for name in volumes],
+        **fields,
+    }
+    if server.service_account_name is not None:
+        spec["serviceAccountName"] = server.service_account_name
+    if server.node_selector:
+        spec["nodeSelector"] = dict(server.node_selector)
+    if server.tolerations:
+        spec["tolerations"] = [_toleration(toleration) for toleration in server.tolerations]
+    return spec
+
+
+def container(name: str, image: str, env: Sequence[Json], volumes: Sequence[str], **fields: Any) -> Json:
+    return {
+        "name": name,
+        "image": image,
+        "env": list(env),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePath": TERMINATION_LOG,
+        "volumeMounts": [{"name": name, "mountPath": f"/{name}"} for name in volumes],
+        **{key: value for key, value in fields.items() if value},
+    }
+
+
+def environment(own: Mapping[str, str], asked: Sequence[EnvVar]) -> list[Json]:
+    """`own` variables and those of `spec`. Of two with one name the later in `spec` counts, as Kubernetes has it; none
+    of `spec` can be named 'MILLGATE_…'. (Server-side apply refuses a list with one name twice.)
+    """
+    variables: dict[str, Json] = {name: {"name": name, "value": value} for name, value in own.items()}
+    for variable in asked:
+        variables[variable.name] = _variable(variable)
+    return list(variables.values())
+
+
+def _variable(variable: EnvVar) -> Json:
+    for field, selector in (
+        ("secretKeyRef", variable.secret_key_ref),
+        ("configMapKeyRef", variable.config_map_key_ref),
+    ):
+        if selector is not None:
+            return {"name": variable.name, "valueFrom": {field: {"name": selector.name, "key": selector.key}}}
+    return {"name": variable.name, "value": variable.value or ""}
+
+
+def resources(asked: Resources | None) -> Json:
+    """Kubernetes wants the same number of GPUs in requests and limits, so one of the two is enough here."""
+    if asked is None:
+        return {}
+    requests, limits = _amounts(asked.requests), _amounts(asked.limits)
+    gpus = limits.get(GPU) or requests.get(GPU)
+    if gpus is not None:
+        requests[GPU] = limits[GPU] = gpus
+    return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
+
+
+def _amounts(asked: ResourceList | None) -> dict[str, str]:
+    if asked is None:
+        return {}
+    amounts = {"cpu": asked.cpu, "memory": asked.memory, GPU: None if asked.gpu is None else str(asked.gpu)}
+    return {name: amount for name, amount in amounts.items() if amount is not None}
+
+
+def _toleration(toleration: Toleration) -> Json:
+    return toleration.model_dump(mode="json", exclude_none=True)
