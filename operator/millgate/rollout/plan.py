@@ -83,9 +83,9 @@ class Event:
 class Plan:
     """What to do now, in this order: `actions`, the status, `then`.
 
-    Actions say what must hold, so they are repeated on every call and cost nothing where it holds already. The first one
-    that fails ends `actions` and `then`; the status is written all the same, since decisions must outlive a failed write.
-    What stands in `then` may only happen once the status is stored: it opens the window in which evidence counts.
+    Actions say what must hold, so they are repeated on every call and cost nothing where it holds already. The first
+    one that fails ends `actions` and `then`; the status is written all the same: decisions outlive a failed write.
+    What stands in `then` may only happen once the status is stored, for the status opens the window of evidence.
     """
 
     actions: tuple[Action, ...]
