@@ -1,1 +1,1 @@
-"""A Kubernetes cluster that comes up anywhere: the one you name, kind where Docker answers, or a bare node of real parts."""
+"""A Kubernetes cluster that comes up anywhere: the one you name, kind where Docker answers, or a bare node."""

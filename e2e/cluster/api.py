@@ -32,7 +32,11 @@ class Api:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, seconds: float = 10.0
     ) -> dict[str, Any] | None:
         """None where the object is not there, or is there already; OSError where the server does not answer."""
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", "User-Agent": "millgate-e2e"}
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+            "User-Agent": "millgate-e2e",
+        }
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(self.server + path, data, headers, method=method)  # noqa: S310  https only
         context = ssl.create_default_context(cadata=self.authority)

@@ -1,4 +1,4 @@
-"""The node's cgroups: the kubelet wants its root group to exist, in every hierarchy of version 1 or in the one of version 2."""
+"""The node's cgroups: the kubelet wants its root group to exist in each hierarchy of version 1, or in version 2's."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""A control plane without nodes, for tests: etcd, API server, controller-manager, scheduler, and KWOK's fake nodes and pods.
+"""A control plane without nodes, for tests: etcd, API server, controllers, scheduler, KWOK's fake nodes and pods.
 
 It needs no root, no namespace and no system package, listens on loopback ports of its own choosing, and any number of
 them run side by side.
@@ -162,7 +162,9 @@ class ControlPlane:
         bring_up(self.name, self._options)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         spawn.end(self._layout, purge=self._purge)
 
     @property

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cluster.paths import PACKAGE, ClusterError, cache, locked
+from e2e.cluster.paths import PACKAGE, cache, locked
 from e2e.cluster.processes import Runner
 from e2e.cluster.progress import phase
 from e2e.cluster.wheels import go_home
@@ -69,7 +69,7 @@ def required_version(programs: tuple[Program, ...] = PROGRAMS) -> tuple[int, int
 
 
 def parse_version(text: str) -> tuple[int, int] | None:
-    """"go version go1.26.8 linux/amd64" → (1, 26)."""
+    """For example "go version go1.26.8 linux/amd64" → (1, 26)."""
     match = re.search(r"\bgo(\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2])) if match else None
 
@@ -145,7 +145,7 @@ class Builder:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.{os.getpid()}.part")
         go = self._go().binary
-        command = [go, "build", *program.flags, "-o", part, program.package]
+        command: list[str | Path] = [go, "build", *program.flags, "-o", part, program.package]
         try:
             self._runner.run(command, cwd=program.sources, env=_environment(go))
             part.rename(target)
@@ -159,4 +159,3 @@ class Builder:
         go = self._go().binary
         with phase(f"download the Go modules of {program.name}"):
             self._runner.run([go, "mod", "download"], cwd=program.sources, env=_environment(go))
-

