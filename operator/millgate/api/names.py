@@ -28,7 +28,8 @@ ANNOTATION_GATE = f"{GROUP}/gate"  # of a gate's Job, as the two below
 ANNOTATION_STEP = f"{GROUP}/step"
 ANNOTATION_VISIT = f"{GROUP}/visit"
 
-# A ModelDeployment's name has at most 40 characters and a hash 10, so every name below keeps within the 63 of a label.
+# The CRD sees to it. A hash has 10 characters, so every name below keeps within the 63 of a label.
+NAME_MAX_LENGTH = 40
 _GATE_DIGITS = 10
 
 

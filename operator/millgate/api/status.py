@@ -229,9 +229,7 @@ class Status(StatusModel):
     ] = ()
     rejected: Annotated[
         tuple[Rejected, ...],
-        Field(
-            max_length=16, description="Revisions that get no traffic until a person asks for them; the newest last."
-        ),
+        Field(max_length=16, description="Revisions that get no traffic until a person asks for them."),
     ] = ()
     last_request: Annotated[
         LastRequest | None, Field(description="The answer to the newest request by annotation.")
