@@ -1,0 +1,1 @@
+"""`kubectl millgate`: looks at ModelDeployments and asks for what a person may decide."""
