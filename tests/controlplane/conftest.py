@@ -1,0 +1,38 @@
+"""Fixtures of the tests on a real API server: one cluster for the session, one namespace for each test."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from e2e.cluster.controlplane import ControlPlane
+from millgate.kube.api import KubeApi
+from tests.controlplane.plane import Kubectl, control_plane, new_namespace
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[ControlPlane]:
+    """etcd, API server, controllers, scheduler and KWOK's pods, with Millgate's CRD; its audit log is on.
+
+    All tests of a session share it: do not stop it (use `plane.control_plane()` for that).
+    """
+    with control_plane(audit=True) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster: ControlPlane) -> Kubectl:
+    return Kubectl(cluster.kubeconfig)
+
+
+@pytest.fixture
+def namespace(kubectl: Kubectl) -> Iterator[str]:
+    """A namespace for this test alone."""
+    with new_namespace(kubectl) as name:
+        yield name
+
+
+@pytest.fixture
+async def api(cluster: ControlPlane) -> AsyncIterator[KubeApi]:
+    """The operator's own client, as the cluster's administrator."""
+    async with await KubeApi.connect(kubeconfig=str(cluster.kubeconfig)) as connected:
+        yield connected
