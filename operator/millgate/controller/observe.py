@@ -1,0 +1,247 @@
+"""Reads the truth about one ModelDeployment: its objects and their pods, as the Snapshot that `plan` sees.
+
+Only objects whose controlling owner is this very ModelDeployment (by uid) count. One that merely has a name that is
+needed is a conflict, which is told and never touched.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from millgate.api.conditions import Reason
+from millgate.api.names import (
+    ANNOTATION_ATTEMPT,
+    ANNOTATION_DIGEST,
+    ANNOTATION_REVISION,
+    ANNOTATION_STEP,
+    ANNOTATION_VISIT,
+    COMPONENT_GATE,
+    COMPONENT_PREFLIGHT,
+    COMPONENT_SERVER,
+    LABEL_COMPONENT,
+    LABEL_HASH,
+    LABEL_NAME,
+    visit_of,
+    workload_name,
+)
+from millgate.api.request import REQUEST_ANNOTATION, parse_request
+from millgate.api.revision import Revision
+from millgate.api.spec import ModelDeploymentSpec, TrafficType
+from millgate.api.status import GateStatus, RolloutStatus, Status
+from millgate.controller.jobs import gate_verdict, preflight_report
+from millgate.controller.pods import condition, is_deleted, pod_facts
+from millgate.controller.words import one_line
+from millgate.kube.api import DEPLOYMENT, JOB, POD, SERVICE, Kind, KubeApi
+from millgate.rollout.snapshot import JobReport, ObservedRevision, ObservedRoute, Problem, Snapshot, Target
+from millgate.traffic.provider import RevisionPods, TrafficProvider
+from millgate.traffic.replicas import Replicas
+from millgate.workload.parent import Parent
+
+Json = dict[str, Any]
+ObjectName = tuple[Kind, str]
+
+PROVIDERS: Mapping[TrafficType, TrafficProvider] = {TrafficType.REPLICAS: Replicas()}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The Snapshot, and the objects of ours that it was made from, so that only what differs is written.
+
+    `objects`: by kind and name, those that this ModelDeployment owns; pods are not among them.
+    """
+
+    snapshot: Snapshot
+    parent: Parent
+    objects: Mapping[ObjectName, Json]
+
+    def of_revision(self, kind: Kind, revision_hash: str) -> Sequence[Json]:
+        return tuple(
+            obj for (k, _), obj in self.objects.items() if k == kind and _label(obj, LABEL_HASH) == revision_hash
+        )
+
+
+async def observe(
+    api: KubeApi,
+    cr: Json,
+    *,
+    target: Target,
+    verdicts: tuple[GateStatus, ...],
+    write_failure: Problem | None,
+) -> Observation:
+    """Raises KubeError, and pydantic's ValidationError where spec or status cannot be read."""
+    parent = Parent.of(cr)
+    spec, status = ModelDeploymentSpec.model_validate(cr["spec"]), Status.model_validate(cr.get("status") or {})
+    labelled, pods = await _labelled(api, parent)
+    strangers = await _strangers(api, parent, _needed(parent, target), labelled)
+    owned = {name: obj for name, obj in labelled.items() if parent.owns(obj)}
+    revisions = _revisions(parent, owned, pods, target)
+    jobs = [obj for (kind, _), obj in owned.items() if kind == JOB and not is_deleted(obj)]
+    snapshot = Snapshot(
+        name=parent.name,
+        generation=cr["metadata"]["generation"],
+        spec=spec,
+        status=status,
+        target=target,
+        revisions=revisions,
+        route=_route(parent, spec, owned, revisions),
+        request=_request(cr),
+        preflight=_preflight(_hash_in_hand(status, target), jobs, pods),
+        verdicts=(*verdicts, *_gate_verdicts(status, jobs, pods)),
+        conflict=_conflict(parent, strangers),
+        write_failure=write_failure,
+    )
+    return Observation(snapshot, parent, owned)
+
+
+async def _labelled(api: KubeApi, parent: Parent) -> tuple[dict[ObjectName, Json], list[Json]]:
+    kinds = (DEPLOYMENT, SERVICE, JOB, POD)
+    selector = f"{LABEL_NAME}={parent.name}"
+    *lists, pods = await asyncio.gather(*(api.list(kind, parent.namespace, selector=selector) for kind in kinds))
+    found = {(kind, _name(obj)): obj for kind, objects in zip(kinds, lists, strict=False) for obj in objects}
+    return found, pods
+
+
+def _needed(parent: Parent, target: Target) -> tuple[ObjectName, ...]:
+    """The names that Millgate has to have for itself."""
+    live: tuple[ObjectName, ...] = ((SERVICE, parent.name),)
+    if target.revision is None:
+        return live
+    workload = workload_name(parent.name, target.revision.hash)
+    return (*live, (DEPLOYMENT, workload), (SERVICE, workload))
+
+
+async def _strangers(
+    api: KubeApi, parent: Parent, needed: Iterable[ObjectName], labelled: Mapping[ObjectName, Json]
+) -> tuple[Json, ...]:
+    """Objects of others that bear a needed name. Names are asked for one by one only while we have no object there."""
+    unlabelled = [name for name in needed if name not in labelled]
+    asked = await asyncio.gather(*(api.get(kind, parent.namespace, name) for kind, name in unlabelled))
+    found = [*asked, *(labelled.get(name) for name in needed)]
+    return tuple(obj for obj in found if obj is not None and not parent.owns(obj))
+
+
+def _conflict(parent: Parent, strangers: Sequence[Json]) -> Problem | None:
+    if not strangers:
+        return None
+    named = " and ".join(f"{obj['kind']} {_name(obj)}" for obj in strangers)
+    return Problem(
+        Reason.NAME_CONFLICT,
+        one_line(f"{named} in namespace {parent.namespace} does not belong to this ModelDeployment"),
+    )
+
+
+def _revisions(
+    parent: Parent, owned: Mapping[ObjectName, Json], pods: Sequence[Json], target: Target
+) -> dict[str, ObservedRevision]:
+    revisions = {}
+    for (kind, name), deployment in owned.items():
+        revision_hash = _label(deployment, LABEL_HASH)
+        if kind != DEPLOYMENT or name != workload_name(parent.name, revision_hash):
+            continue
+        revision = _revision(deployment, revision_hash, target)
+        if revision is not None:
+            own = [pod for pod in pods if _is_served_by(pod, deployment)]
+            revisions[revision_hash] = _observed(revision, deployment, own)
+    return revisions
+
+
+def _observed(revision: Revision, deployment: Json, pods: Sequence[Json]) -> ObservedRevision:
+    facts = pod_facts(pods)
+    return ObservedRevision(
+        hash=revision.hash,
+        revision=revision,
+        digest=_annotation(deployment, ANNOTATION_DIGEST),
+        desired_replicas=deployment["spec"].get("replicas", 1),
+        pods=facts.pods,
+        ready=facts.ready,
+        crashes=facts.crashes,
+        problem=facts.problem or _pods_refused(deployment),
+        draining=facts.draining,
+    )
+
+
+def _revision(deployment: Json, revision_hash: str, target: Target) -> Revision | None:
+    """What the Deployment was made of. Where somebody took that away and `spec` does not tell it either, the revision
+    cannot be scaled or served by anybody any longer, so it is not among those that are there.
+    """
+    try:
+        revision = Revision.model_validate_json(_annotation(deployment, ANNOTATION_REVISION) or "")
+    except ValidationError:
+        revision = target.revision
+    return revision if revision is not None and revision.hash == revision_hash else None
+
+
+def _pods_refused(deployment: Json) -> Problem | None:
+    """The API server takes no pod of it: a quota, an admission policy, a ServiceAccount that is not there."""
+    refused = condition(deployment, "ReplicaFailure")
+    return Problem(Reason.PODS_NOT_READY, one_line(refused.get("message", ""))) if refused else None
+
+
+def _is_served_by(pod: Json, deployment: Json) -> bool:
+    """By the name of its ReplicaSet, which the Deployment's controller makes of these two: one list less to read."""
+    expected = f"{_name(deployment)}-{_label(pod, 'pod-template-hash')}"
+    references = pod["metadata"].get("ownerReferences") or ()
+    owned = any(ref["kind"] == "ReplicaSet" and ref["name"] == expected for ref in references)
+    return owned and _label(pod, LABEL_COMPONENT) == COMPONENT_SERVER
+
+
+def _route(
+    parent: Parent,
+    spec: ModelDeploymentSpec,
+    owned: Mapping[ObjectName, Json],
+    revisions: Mapping[str, ObservedRevision],
+) -> ObservedRoute:
+    pods = [RevisionPods(revision.hash, revision.pods, revision.ready) for revision in revisions.values()]
+    state = PROVIDERS[spec.traffic.type].observe(parent.name, owned.get((SERVICE, parent.name)), pods)
+    return ObservedRoute(state.weights, state.programmed, state.message)
+
+
+def _request(cr: Json) -> Any:
+    text = _annotation(cr, REQUEST_ANNOTATION)
+    return None if text is None else parse_request(text)
+
+
+def _hash_in_hand(status: Status, target: Target) -> str | None:
+    if status.candidate is not None:
+        return status.candidate.hash
+    return target.revision.hash if target.revision is not None else None
+
+
+def _preflight(revision_hash: str | None, jobs: Sequence[Json], pods: Sequence[Json]) -> JobReport | None:
+    own = [job for job in jobs if _is(job, COMPONENT_PREFLIGHT) and _label(job, LABEL_HASH) == revision_hash]
+    newest = max(own, key=lambda job: int(_annotation(job, ANNOTATION_ATTEMPT) or 0), default=None)
+    return preflight_report(newest, pods) if newest is not None else None
+
+
+def _gate_verdicts(status: Status, jobs: Sequence[Json], pods: Sequence[Json]) -> tuple[GateStatus, ...]:
+    """Of the step in hand, and of this visit of it: an earlier visit's verdict is no evidence now."""
+    rollout, candidate = status.rollout, status.candidate
+    if rollout is None or candidate is None or rollout.step_start_time is None:
+        return ()
+    asked = [job for job in jobs if _is(job, COMPONENT_GATE) and _label(job, LABEL_HASH) == candidate.hash]
+    return tuple(gate_verdict(job, pods) for job in asked if _is_of_visit(job, rollout))
+
+
+def _is_of_visit(job: Json, rollout: RolloutStatus) -> bool:
+    visit = str(visit_of(rollout.step_start_time)) if rollout.step_start_time is not None else None
+    return _annotation(job, ANNOTATION_STEP) == rollout.step_name and _annotation(job, ANNOTATION_VISIT) == visit
+
+
+def _is(job: Json, component: str) -> bool:
+    return _label(job, LABEL_COMPONENT) == component
+
+
+def _name(obj: Json) -> str:
+    return str(obj["metadata"]["name"])
+
+
+def _label(obj: Json, key: str) -> str:
+    return str((obj["metadata"].get("labels") or {}).get(key, ""))
+
+
+def _annotation(obj: Json, key: str) -> str | None:
+    value = (obj["metadata"].get("annotations") or {}).get(key)
+    return None if value is None else str(value)

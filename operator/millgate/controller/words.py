@@ -1,0 +1,49 @@
+"""Text from pods, made fit for a status: one bounded line, and the JSON by which a model server says why it ended."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from millgate.api.conditions import Reason
+
+MESSAGE_CHARACTERS = 512
+
+
+@dataclass(frozen=True)
+class LastWords:
+    """What a container left in its termination message. `reason` only if it is one that Millgate knows."""
+
+    message: str = ""
+    reason: Reason | None = None
+    digest: str | None = None
+
+
+def one_line(text: object) -> str:
+    """Anybody's text, without control characters and no longer than a status should carry."""
+    line = " ".join(str(text).split())
+    line = "".join(character for character in line if character.isprintable())
+    return line if len(line) <= MESSAGE_CHARACTERS else line[: MESSAGE_CHARACTERS - 1] + "…"
+
+
+def last_words(text: str | None) -> LastWords:
+    """`{"digest": "sha256:…", "error": {"reason": "…", "message": "…"}}`, `{"message": "…"}`, or any text."""
+    try:
+        document = json.loads(text or "{}")
+    except ValueError:
+        return LastWords(one_line(text))
+    if not isinstance(document, dict):
+        return LastWords(one_line(text))
+    error = document.get("error")
+    if not isinstance(error, dict):
+        error = {} if error is None else {"message": error}
+    word, message = error.get("reason"), one_line(error.get("message") or document.get("message") or "")
+    reason = next((reason for reason in Reason if reason == word), None)
+    if word is not None and reason is None:
+        message = one_line(f"{word}: {message}")
+    return LastWords(message, reason, _digest(document.get("digest")))
+
+
+def _digest(value: Any) -> str | None:
+    algorithm, _, digits = value.partition(":") if isinstance(value, str) else ("", "", "")
+    ok = algorithm == "sha256" and len(digits) == 64 and set(digits) <= set("0123456789abcdef")
+    return value if ok else None
