@@ -2,8 +2,8 @@
 
 from typing import Any
 
-# A partial selector would select more than was meant: these maps belong to one writer as a whole.
-_WHOLE = frozenset({"selector", "matchLabels"})
+# A selector belongs to one writer as a whole: one with a label more selects other pods.
+_WHOLE = frozenset({"selector"})
 
 
 def holds(wanted: Any, found: Any) -> bool:

@@ -4,7 +4,7 @@ The pod is read first: its container's exit code is known a second or more befor
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ _ENDED_FROM_OUTSIDE = frozenset({137, 143})
 _DISRUPTED = frozenset(
     {"Evicted", "Shutdown", "NodeShutdown", "Terminated", "NodeLost", "Preempting", "UnexpectedAdmissionError"}
 )
+_REMOVED = "its pod was removed before it ended"
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class _End:
     exit_code: int | None
     reason: Reason | None = None
     message: str = ""
-    words: LastWords = LastWords()
+    words: LastWords = field(default_factory=LastWords)
     time: datetime | None = None
 
 
 def preflight_report(job: Json, pods: Sequence[Json]) -> JobReport:
-    """Exit codes are narrowed to those of `JobReport`. Out of memory under its own limit is a failure of the model; so is
-    an end that the serving image does not know, since another try would end alike.
+    """Exit codes are narrowed to those of `JobReport`. Out of memory under its own limit is a failure of the model, and
+    so is an end that the serving image does not know: another try would end alike.
     """
     end = _end_of(job, pods)
     attempt = int(_annotation(job, ANNOTATION_ATTEMPT) or 0)
@@ -95,9 +96,7 @@ def _end_of(job: Json, pods: Sequence[Json]) -> _End:
     if ended is not None:
         return ended
     if failed is not None:
-        return _End(
-            CANNOT_TELL, Reason.JOB_CANNOT_TELL, "its pod was removed before it ended", time=_transition(failed)
-        )
+        return _End(CANNOT_TELL, Reason.JOB_CANNOT_TELL, _REMOVED, time=_transition(failed))
     complete = condition(job, "Complete")
     if complete is not None:
         return _gone_after_success(job, complete)
@@ -123,7 +122,7 @@ def _end_of_pod(pod: Json) -> _End | None:
     finished = terminated.get("finishedAt")
     time = datetime.fromisoformat(finished) if finished else None
     if code != PASSED and is_deleted(pod):
-        return _End(CANNOT_TELL, Reason.JOB_CANNOT_TELL, "its pod was removed before it ended", time=time)
+        return _End(CANNOT_TELL, Reason.JOB_CANNOT_TELL, _REMOVED, time=time)
     problem = ending(terminated)
     return _End(
         code,
