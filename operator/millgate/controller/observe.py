@@ -27,7 +27,7 @@ from millgate.api.names import (
     visit_of,
     workload_name,
 )
-from millgate.api.request import REQUEST_ANNOTATION, parse_request
+from millgate.api.request import REQUEST_ANNOTATION, MalformedRequest, Request, parse_request
 from millgate.api.revision import Revision
 from millgate.api.spec import ModelDeploymentSpec, TrafficType
 from millgate.api.status import GateStatus, RolloutStatus, Status
@@ -58,9 +58,8 @@ class Observation:
     objects: Mapping[ObjectName, Json]
 
     def of_revision(self, kind: Kind, revision_hash: str) -> Sequence[Json]:
-        return tuple(
-            obj for (k, _), obj in self.objects.items() if k == kind and _label(obj, LABEL_HASH) == revision_hash
-        )
+        of_kind = (obj for (found, _), obj in self.objects.items() if found == kind)
+        return tuple(obj for obj in of_kind if _label(obj, LABEL_HASH) == revision_hash)
 
 
 async def observe(
@@ -168,7 +167,7 @@ def _revision(deployment: Json, revision_hash: str, target: Target) -> Revision 
     cannot be scaled or served by anybody any longer, so it is not among those that are there.
     """
     try:
-        revision = Revision.model_validate_json(_annotation(deployment, ANNOTATION_REVISION) or "")
+        revision: Revision | None = Revision.model_validate_json(_annotation(deployment, ANNOTATION_REVISION) or "")
     except ValidationError:
         revision = target.revision
     return revision if revision is not None and revision.hash == revision_hash else None
@@ -199,7 +198,7 @@ def _route(
     return ObservedRoute(state.weights, state.programmed, state.message)
 
 
-def _request(cr: Json) -> Any:
+def _request(cr: Json) -> Request | MalformedRequest | None:
     text = _annotation(cr, REQUEST_ANNOTATION)
     return None if text is None else parse_request(text)
 

@@ -73,7 +73,8 @@ class _Performer:
             case StopJobs():
                 await self._delete(JOB, self._observation.of_revision(JOB, action.hash))
             case Retire():
-                for kind in (JOB, DEPLOYMENT, SERVICE):
+                # The Deployment last: a revision is seen by it, so a half-done deletion is done again.
+                for kind in (JOB, SERVICE, DEPLOYMENT):
                     await self._delete(kind, self._observation.of_revision(kind, action.hash))
             case _:
                 assert_never(action)
@@ -129,13 +130,13 @@ class _Performer:
             await self._api.apply(kind, wanted | {"metadata": same})
 
     async def _create(self, kind: Kind, obj: Json) -> None:
-        name = obj["metadata"]["name"]
         try:
             await self._api.create(kind, obj)
         except Conflict as error:
-            if error.reason != "AlreadyExists":
-                raise
-            message = f"{kind.kind} {name} exists already and was not there when Millgate looked"
+            found = await self._api.get(kind, self._parent.namespace, obj["metadata"]["name"])
+            if found is None or self._parent.owns(found):
+                raise  # what was observed is out of date: the next look will tell
+            message = f"{kind.kind} {obj['metadata']['name']} belongs to somebody else"
             raise NameConflict(HTTPStatus.CONFLICT, Reason.NAME_CONFLICT, message) from error
 
     async def _delete(self, kind: Kind, objects: Sequence[Json]) -> None:
