@@ -1,0 +1,97 @@
+"""Registers the trained models in MLflow, once: versions that are there already with the same bytes are used again."""
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from e2e.demo import training
+from e2e.demo.training import Trained
+
+MODEL = "digits"
+TAG = "demo.sha256"
+POLL_SECONDS = 0.3
+
+
+class RegistryNotReadyError(Exception):
+    """MLflow did not answer in time."""
+
+
+def await_server(uri: str, deadline_seconds: float) -> None:
+    """Return once the server answers its health check."""
+    ends = time.monotonic() + deadline_seconds
+    while time.monotonic() < ends:
+        try:
+            with urllib.request.urlopen(f"{uri}/health", timeout=2):  # noqa: S310  our own address
+                return
+        except (OSError, urllib.error.URLError):
+            time.sleep(POLL_SECONDS)
+    raise RegistryNotReadyError(f"{uri} did not answer within {deadline_seconds:.0f} s")
+
+
+def register(uri: str, folder: Path, deadline_seconds: float = 180.0) -> dict[int, str]:
+    """The registry's version number for each trained model's."""
+    folder = folder.absolute()
+    os.chdir(folder)  # MLflow adds the lock file of a project that it is started in to every model
+    os.environ |= {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    import mlflow  # noqa: PLC0415  four seconds, which pass while the server starts
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    await_server(uri, deadline_seconds)
+    mlflow.set_tracking_uri(uri)
+    known = _known(mlflow.MlflowClient())
+    made = {}
+    for model in training.read(folder):
+        digest = hashlib.sha256((folder / model.file).read_bytes()).hexdigest()
+        made[model.version] = known.get(digest) or _register(mlflow, model, folder, digest)
+    return made
+
+
+def _known(client: "mlflow.MlflowClient") -> dict[str, str]:  # type: ignore[name-defined]  # noqa: F821
+    versions = client.search_model_versions(f"name='{MODEL}'")
+    return {version.tags[TAG]: str(version.version) for version in versions if TAG in version.tags}
+
+
+def _register(mlflow: "module", model: Trained, folder: Path, digest: str) -> str:  # type: ignore[name-defined]  # noqa: F821
+    """As a team would: a run with its figures and its data set, the model with signature and input example."""
+    import onnx  # noqa: PLC0415
+
+    known, _, _, _ = training.data()
+    graph = onnx.load(folder / model.file)
+    mlflow.set_experiment(MODEL)
+    with mlflow.start_run(run_name=f"v{model.version}: {model.title}"):
+        mlflow.log_input(mlflow.data.from_numpy(known, name="digits, the first writers"), context="training")
+        mlflow.log_metric("accuracy_on_other_writers", model.accuracy)
+        info = mlflow.onnx.log_model(
+            graph,
+            name="model",
+            # one row: its answer shows which types the clients will see
+            signature=mlflow.models.infer_signature(known[:1], {"label": known[:1, 0].astype("int64")}),
+            input_example=known[:2],
+            # by themselves they would be found by loading the model in another process
+            pip_requirements=[],
+            onnx_execution_providers=["CPUExecutionProvider"],
+            registered_model_name=MODEL,
+        )
+    version = str(info.registered_model_version)
+    client = mlflow.MlflowClient()
+    client.set_model_version_tag(MODEL, version, TAG, digest)
+    client.update_model_version(MODEL, version, description=model.title)
+    return version
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("uri")
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    print(json.dumps(register(arguments.uri, arguments.folder)))
+
+
+if __name__ == "__main__":
+    main()

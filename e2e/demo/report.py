@@ -1,0 +1,181 @@
+"""The table at the end of the demo: figures from the clients' answers, and the claims that these figures must bear out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from e2e.demo.answers import Answer, Broken, Kind
+
+# Two seconds after the route was written nobody may be answered by the version that was taken back; the rest of the
+# limit is for the command itself and for pods that must be started.
+WARM_ROLLBACK_SECONDS = 5.0
+SHOWN_LOSSES = 5
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that happened, in seconds of the epoch."""
+
+    time: float
+    what: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a rollout ended, from the history in status."""
+
+    version: str
+    outcome: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """All that the report is made of. The versions are the registry's numbers of the three models, in order."""
+
+    titles: dict[str, str]
+    moments: tuple[Moment, ...]
+    outcomes: tuple[Outcome, ...]
+    answers: tuple[Answer, ...]
+    broken: Broken
+    rollback_asked: float
+    rollback_done: float
+    rolled_back_from: str
+    rolled_back_to: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    name: str
+    value: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class ByVersion:
+    served: int
+    bad: int
+    right: int
+
+    @property
+    def right_share(self) -> float:
+        return self.right / self.served if self.served else 0.0
+
+
+def by_version(answers: Iterable[Answer], broken: Broken, versions: Iterable[str]) -> dict[str, ByVersion]:
+    counts = {version: [0, 0, 0] for version in versions}
+    for answer in answers:
+        kind = broken.kind_of(answer)
+        if kind is Kind.BAD:
+            counts[broken.version][1] += 1
+        elif kind is Kind.SERVED and answer.version in counts:
+            counts[answer.version][0] += 1
+            counts[answer.version][2] += int(answer.right or 0)
+    return {version: ByVersion(*count) for version, count in counts.items()}
+
+
+def lost(answers: Iterable[Answer], broken: Broken) -> list[Answer]:
+    return [answer for answer in answers if broken.kind_of(answer) is Kind.LOST]
+
+
+def exposure_seconds(answers: Sequence[Answer], broken: Broken) -> float | None:
+    """From the first bad answer to the end of the last answer by that version; None where there was no bad one."""
+    bad = [answer.end for answer in answers if broken.kind_of(answer) is Kind.BAD]
+    if not bad:
+        return None
+    return max(answer.end for answer in answers if broken.is_by(answer)) - min(bad)
+
+
+def departure_seconds(answers: Sequence[Answer], version: str, asked: float) -> float:
+    """From the command to the end of the last answer by the version that was to go; 0 where none came after it."""
+    return max((answer.end - asked for answer in answers if answer.version == version), default=0.0)
+
+
+def _outcome(outcomes: Iterable[Outcome], version: str) -> Outcome | None:
+    """The newest: history has it first."""
+    return next((each for each in outcomes if each.version == version), None)
+
+
+def claims(told: Told) -> tuple[Claim, ...]:
+    """Each is shown with what was measured; one that does not hold makes the demo fail."""
+    first, better, broken = told.titles
+    losses = lost(told.answers, told.broken)
+    counts = by_version(told.answers, told.broken, told.titles)
+    exposure = exposure_seconds(told.answers, told.broken)
+    departed = departure_seconds(told.answers, told.rolled_back_from, told.rollback_asked)
+    promoted, rejected = _outcome(told.outcomes, better), _outcome(told.outcomes, broken)
+    asked = told.rollback_done - told.rollback_asked
+    after = [answer for answer in told.answers if answer.start > told.rollback_done]
+    back = {answer.version for answer in after if answer.code == 200} == {first}
+    return (
+        Claim("requests lost", f"{len(losses)} of {len(told.answers):,}", not losses and bool(told.answers)),
+        Claim(f"v{better} promoted", _told(promoted), promoted is not None and promoted.outcome == "Promoted"),
+        Claim(
+            f"v{broken} taken back by itself",
+            _told(rejected),
+            rejected is not None and rejected.outcome == "RolledBack",
+        ),
+        Claim(f"bad answers served by v{broken}", _bad(counts[broken]), counts[broken].bad > 0),
+        Claim("first bad answer to zero traffic", _seconds(exposure), exposure is not None),
+        Claim(f"rollback to v{told.rolled_back_to} by one command", f"answered after {_seconds(asked)}", back),
+        Claim(
+            f"last answer by v{told.rolled_back_from} after the command",
+            _seconds(departed),
+            departed <= asked + WARM_ROLLBACK_SECONDS,
+        ),
+    )
+
+
+def _told(outcome: Outcome | None) -> str:
+    return "no" if outcome is None else f"{outcome.outcome}: {outcome.reason}. {outcome.message}".rstrip(". ")
+
+
+def _bad(count: ByVersion) -> str:
+    total = count.served + count.bad
+    return f"{count.bad} of its {total:,} ({count.bad / total:.1%})" if total else "none: it was never asked"
+
+
+def _seconds(value: float | None) -> str:
+    return "it never was" if value is None else f"{value:.1f} s"
+
+
+def clock(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%H:%M:%S")
+
+
+def render(told: Told) -> str:
+    """The table as text."""
+    return "\n".join([*_when(told.moments), "", *_requests(told), "", *_claims(claims(told)), *_losses(told)])
+
+
+def _when(moments: Sequence[Moment]) -> list[str]:
+    begun = moments[0].time if moments else 0.0
+    return ["WHEN (UTC)"] + [f"  {clock(each.time)}  {each.time - begun:6.1f} s  {each.what}" for each in moments]
+
+
+def _requests(told: Told) -> list[str]:
+    lines = [f"  {'VERSION':<8} {'ANSWERS':>9} {'BAD':>6} {'RIGHT':>7}  MODEL"]
+    for version, count in by_version(told.answers, told.broken, told.titles).items():
+        right = f"{count.right_share:.1%}" if count.served else "-"
+        lines.append(f"  v{version:<7} {count.served:>9,} {count.bad:>6,} {right:>7}  {told.titles[version]}")
+    if told.answers:
+        took = max(each.end for each in told.answers) - min(each.start for each in told.answers)
+        kept = sum(each.connection == "kept" for each in told.answers) / len(told.answers)
+        rate = len(told.answers) / took if took else 0.0
+        lines.append(f"  {rate:.0f} requests a second for {took:.0f} s, {kept:.0%} of them on kept-alive connections")
+    return ["REQUESTS", *lines]
+
+
+def _claims(found: Sequence[Claim]) -> list[str]:
+    width = max(len(each.name) for each in found)
+    return ["OUTCOME"] + [f"  {'ok ' if each.holds else 'NOT'}  {each.name:<{width}}  {each.value}" for each in found]
+
+
+def _losses(told: Told) -> list[str]:
+    losses = lost(told.answers, told.broken)
+    shown = [
+        f"  {clock(each.end)}  code {each.code}, {each.connection} connection, row {each.row}: {each.error}"
+        for each in losses[:SHOWN_LOSSES]
+    ]
+    return ["", "LOST", *shown] if shown else []
