@@ -2,3 +2,5 @@
 
 It shares no code with the operator. Their contract is environment variables, HTTP and metric names: `docs/serving.md`.
 """
+
+__version__ = "0.1.0"

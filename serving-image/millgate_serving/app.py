@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
 
+from millgate_serving import __version__
 from millgate_serving.loading import ReadyModel
 from millgate_serving.logs import Sparingly, described
 from millgate_serving.metrics import Metrics
@@ -121,7 +121,7 @@ class App:
                 "modelId": ready.model.model_id if ready else None,
                 "runId": ready.model.run_id if ready else None,
                 "flavour": ready.flavour if ready else None,
-                "serving": version("millgate-serving"),
+                "serving": __version__,
             }
         )
 

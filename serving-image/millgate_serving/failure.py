@@ -39,6 +39,7 @@ class Reason(StrEnum):
 
 _CANNOT_TELL = frozenset(
     {
+        Reason.INVALID_CONFIGURATION,
         Reason.REGISTRY_UNREACHABLE,
         Reason.REGISTRY_HOST_REFUSED,
         Reason.REGISTRY_UNAUTHORISED,

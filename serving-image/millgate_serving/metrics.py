@@ -5,8 +5,8 @@ One process serves one model, so there is nothing to merge and no lock: an incre
 
 import platform
 from bisect import bisect_left
-from importlib.metadata import version
 
+from millgate_serving import __version__
 from millgate_serving.settings import Settings
 
 LATENCY_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -53,7 +53,7 @@ class Metrics:
             lines += _header("millgate_model_load_seconds", "gauge", "Time to fetch, verify, load and warm the model.")
             lines.append(f"millgate_model_load_seconds{{{labels}}} {self.load_seconds:.6f}")
         lines += _header("millgate_build_info", "gauge", "What serves the model.")
-        build = f'serving="{version("millgate-serving")}",python="{platform.python_version()}"'
+        build = f'serving="{__version__}",python="{platform.python_version()}"'
         lines.append(f"millgate_build_info{{{labels},{build}}} 1")
         return ("\n".join(lines) + "\n").encode()
 

@@ -1,12 +1,11 @@
 """The result of a preflight, or why a server ended: one JSON object in the container's termination message."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from millgate_serving import signature
+from millgate_serving import __version__, signature
 from millgate_serving.failure import ServingError
 from millgate_serving.loading import Progress
 from millgate_serving.logs import log
@@ -18,7 +17,7 @@ _MESSAGE_CHARACTERS = 600
 
 def result(progress: Progress, error: ServingError | None) -> dict[str, Any]:
     """Everything that is known, in the form that the operator reads."""
-    document: dict[str, Any] = {"serving": version("millgate-serving"), "timings": progress.timings}
+    document: dict[str, Any] = {"serving": __version__, "timings": progress.timings}
     if progress.manifest is not None:
         manifest = progress.manifest
         document |= {"digest": manifest.digest, "files": manifest.files, "bytes": manifest.size_bytes}
