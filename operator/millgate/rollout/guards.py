@@ -72,7 +72,7 @@ def unavailable(snapshot: Snapshot, serving: Track, fallback: Track | None) -> T
 
 
 def overdue(snapshot: Snapshot, rollout: RolloutStatus, now: datetime) -> TakeBack | None:
-    """Pods have not become ready within `progressDeadlineSeconds`, counted from when the step began to wait for them."""
+    """Pods have not become ready within `progressDeadlineSeconds`, counted from when the step began to wait."""
     since = rollout.step_pending_time
     limit = snapshot.spec.rollout.progress_deadline_seconds
     if since is None or now < since + timedelta(seconds=limit) or _has_its_pods(snapshot, rollout):
