@@ -25,7 +25,8 @@ def checks(view: View, now: datetime, style: Style) -> list[str]:
         return []
     lines = columns([_HEAD, *(_row(view, gate, now) for gate in gates)])
     painted = [lines[0], *(_painted(line, gate, style) for line, gate in zip(lines[1:], gates, strict=True))]
-    spoken = [gate for gate in gates if gate.verdict is not Verdict.PASS and gate.reason != Reason.PENDING]
+    silent = {Reason.PENDING, Reason.AWAITING_APPROVAL}  # the table has said it already
+    spoken = [gate for gate in gates if gate.verdict is not Verdict.PASS and gate.reason not in silent]
     return [*painted, *(f"{gate.name}: {gate.reason}: {gate.message}".rstrip(": ") for gate in spoken)]
 
 

@@ -70,6 +70,8 @@ def _story(page: Page) -> str:
 def _message(page: Page) -> list[str]:
     """What Ready says, and what any other condition says that speaks of trouble, each sentence once."""
     view = page.view
+    if _why(page):
+        return []
     spoken: list[str] = []
     for type_ in (
         ConditionType.READY,
@@ -142,10 +144,12 @@ def _ready(view: View, track: Track) -> str:
 
 
 def _conditions(page: Page) -> str:
+    """What should hold, and of what should not hold only what does. Ready stands in the first line already."""
     known = [condition for type_ in ConditionType if (condition := page.view.condition(type_))]
-    if not known:
+    shown = [c for c in known if c.type != ConditionType.READY and (c.type not in _ABNORMAL or c.status == "True")]
+    if not shown:
         return "none yet: the operator has not looked at this object"
-    return "  ".join(f"{condition.type} {_sign(condition, page.style)}" for condition in known)
+    return "  ".join(f"{condition.type} {_sign(condition, page.style)}" for condition in shown)
 
 
 def _sign(condition: Condition, style: Style) -> str:

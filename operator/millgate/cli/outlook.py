@@ -2,7 +2,6 @@
 
 from millgate.api.conditions import ConditionType, Reason
 from millgate.api.defaults import steps_of
-from millgate.api.names import LABEL_HASH
 from millgate.api.status import Condition, RolloutStatus, Stage
 from millgate.cli.page import Page
 from millgate.cli.text import relative
@@ -34,10 +33,9 @@ def after_a_rollback(page: Page) -> list[str]:
     if view.in_flight is not None or taken_back is None:
         return []
     version = version_name(taken_back.model_version)
-    logs = f"kubectl logs -n {view.namespace} -l {LABEL_HASH}={taken_back.hash} --since=30m"
     lines = (
         _is_it_burning(view),
-        f"what {version} said, while its pods are there: {logs}",
+        f"what happened, in order: kubectl describe mdep {view.name} -n {view.namespace}",
         "fix forward: ask for another version in `spec.model`",
         f"or try {version} again: {page.command('retry')}",
     )
@@ -60,7 +58,7 @@ def _until_a_person_acts(page: Page, paused: Condition) -> str:
         return "no weight grows until `spec.paused` is false"
     if paused.reason == Reason.PAUSED_BY_USER:
         return f"no weight grows until: {page.command('resume')}"
-    return f"waits for a person: {page.command('promote')}"
+    return f"waits for a person: {page.command('promote')}   (or abort)"
 
 
 def _by_itself(page: Page, rollout: RolloutStatus) -> list[str]:
@@ -77,7 +75,9 @@ def _by_itself(page: Page, rollout: RolloutStatus) -> list[str]:
 
 
 def _next_weight(view: View, rollout: RolloutStatus) -> str:
-    if view.spec is None or rollout.step_index is None or view.status.stable is None:
+    if view.status.stable is None:
+        return "promotion"
+    if view.spec is None or rollout.step_index is None:
         return "the next step"
     later = steps_of(view.spec.rollout)[rollout.step_index + 1 :]
     return f"{later[0].weight_percent}%" if later else "promotion"

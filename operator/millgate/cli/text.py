@@ -77,11 +77,11 @@ def span(seconds: float) -> str:
     if whole < 120:
         return f"{whole}s"
     if minutes < 10:
-        return f"{minutes}m{whole % 60:02d}s"
+        return f"{minutes}m{whole % 60:02d}s" if whole % 60 else f"{minutes}m"
     if hours < 2:
         return f"{minutes}m"
     if hours < 48:
-        return f"{hours}h{minutes % 60:02d}m"
+        return f"{hours}h{minutes % 60:02d}m" if minutes % 60 else f"{hours}h"
     return f"{days}d"
 
 

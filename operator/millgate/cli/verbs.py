@@ -66,7 +66,9 @@ def request_for(action: RequestAction, view: View, id_: str) -> Request:
 
 
 def nothing_to_do(action: RequestAction, view: View) -> Answer | None:
-    """Asking for what holds already writes nothing."""
+    """Asking for what holds already, or for what cannot be, writes nothing."""
+    if action is RequestAction.PROMOTE and view.status.rollout is None:
+        return Answer(Exit.UNCHANGED, f"{view.title} has no rollout in flight: there is nothing to promote")
     if action is RequestAction.PAUSE and view.status.paused_by:
         return Answer(Exit.UNCHANGED, f"{view.title} is paused already")
     if action is RequestAction.RESUME and not view.status.paused_by:
