@@ -1,0 +1,279 @@
+"""Reads the evidence of rollouts in flight and gives the newest verdict of each Compare and Query gate.
+
+What was folded is kept in memory only. A fresh process reads it again from the anchor and reaches the same verdicts,
+since every reading is of the same grid with explicit times (`millgate.gates.grid`).
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from millgate.api.conditions import Reason
+from millgate.api.defaults import alpha_of, gates_of, guardrails_of, steps_of
+from millgate.api.spec import Gate, GateType, ModelDeploymentSpec, Query, Rollout, Step
+from millgate.api.status import GateStatus, RolloutStatus, Stage, Status, StepRecord, Verdict
+from millgate.gates.compare import TrafficStep
+from millgate.gates.course import CompareCourse, Course
+from millgate.gates.grid import Grid, grid_from
+from millgate.gates.presets import counters_expression, history_expression
+from millgate.gates.promql import Names, QueryRefusedError, prepare
+from millgate.gates.query import judge_numbers
+from millgate.sources.prometheus import MetricsError, Series
+
+POINTS_AT_ONCE = 120
+"""Points of the grid in one query when much has to be read again: bounds the memory an answer takes."""
+MAX_COURSES = 4096
+"""Courses kept in memory, far above the rollouts of a cluster; one that was dropped is read again from its anchor."""
+
+
+class Metrics(Protocol):
+    """Where metrics are read, see `millgate.sources.prometheus`. Raises MetricsError."""
+
+    async def query(self, promql: str, at: datetime, *, lookback_seconds: int | None = None) -> tuple[Series, ...]: ...
+
+    async def query_range(self, promql: str, start: int, end: int, step_seconds: int) -> tuple[Series, ...]: ...
+
+
+@dataclass(frozen=True)
+class EvidenceRequest:
+    """What is to be judged: the newest step that has begun, of the rollout in `status`.
+
+    It must be as new as the `now` it is judged at: a step that began in between would count as part of the one before.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    rollout: RolloutStatus
+    candidate: str
+    stable: str | None
+    policy: Rollout
+
+    @property
+    def step(self) -> StepRecord:
+        return self.rollout.steps[-1]
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """The Compare and Query gates of the step; after promotion only the guardrails are still asked."""
+        if self.rollout.stage is Stage.PROMOTING:
+            return tuple(gate for gate in guardrails_of(self.policy) if gate.type is GateType.QUERY)
+        named = next((step for step in steps_of(self.policy) if step.name == self.step.name), None)
+        step = named or Step(name=self.step.name, weight_percent=self.step.weight_percent)
+        # A weight that was edited since holds from the next step on.
+        began = step.model_copy(update={"weight_percent": self.step.weight_percent})
+        return tuple(gate for gate in gates_of(self.policy, began) if gate.type in (GateType.COMPARE, GateType.QUERY))
+
+    @property
+    def grid(self) -> Grid:
+        """Anchored at the first step with traffic; at the step in hand while there is none."""
+        first = next((step for step in self.rollout.steps if step.weight_percent > 0), self.step)
+        return grid_from(first.start_time, self.policy.interval_seconds)
+
+    def next_look(self, now: datetime) -> datetime:
+        """When there is something new to read: after the next point of the grid."""
+        return datetime.fromtimestamp(self.grid.next_look(now), UTC)
+
+
+def evidence_request(
+    uid: str, namespace: str, name: str, spec: ModelDeploymentSpec, status: Status
+) -> EvidenceRequest | None:
+    """What is to be judged now; None when no step has begun or none of its gates reads metrics."""
+    rollout = status.rollout
+    if rollout is None or not rollout.steps or rollout.stage not in (Stage.STEPPING, Stage.PROMOTING):
+        return None
+    # Promotion swaps roles: the candidate has become stable, and what was stable is the warm one before it.
+    swapped = rollout.stage is Stage.PROMOTING
+    candidate, stable = (status.stable, status.previous) if swapped else (status.candidate, status.stable)
+    if candidate is None:
+        return None
+    request = EvidenceRequest(
+        uid=uid,
+        namespace=namespace,
+        name=name,
+        rollout=rollout,
+        candidate=candidate.hash,
+        stable=stable.hash if stable else None,
+        policy=spec.rollout,
+    )
+    return request if request.gates else None
+
+
+class EvidenceReader:
+    """Judges by what one Prometheus says. `scrape_interval_seconds`: how often that one scrapes the model's pods.
+
+    A sample counts as fresh for two intervals, of reading or of scraping, whichever is longer (facts/gates.md 7.3).
+    """
+
+    def __init__(self, metrics: Metrics | None, *, scrape_interval_seconds: float = 30.0) -> None:
+        self._metrics = metrics
+        self._scrape_interval_seconds = scrape_interval_seconds
+        self._courses: OrderedDict[str, Course] = OrderedDict()
+
+    async def judge(self, request: EvidenceRequest, now: datetime) -> tuple[GateStatus, ...]:
+        """The newest verdict of each gate of the request. What cannot be read is Inconclusive, with the reason."""
+        compares = [gate for gate in request.gates if gate.type is GateType.COMPARE]
+        queries = [(gate, gate.query) for gate in request.gates if gate.query is not None]
+        numbers = asyncio.gather(*(self._query(request, gate, query, now) for gate, query in queries))
+        compared, asked = await asyncio.gather(self._compare(request, compares, now), numbers)
+        found = {status.name: status for status in (*compared, *asked)}
+        return tuple(found[gate.name] for gate in request.gates)
+
+    def forget(self, uid: str) -> None:
+        """The rollout has ended, or its ModelDeployment is gone."""
+        self._courses.pop(uid, None)
+
+    async def _compare(self, request: EvidenceRequest, gates: Sequence[Gate], now: datetime) -> tuple[GateStatus, ...]:
+        if not gates:
+            return ()
+        if request.stable is None or self._metrics is None:
+            problem = (Reason.METRICS_NOT_CONFIGURED, "the operator's configuration names no Prometheus")
+            if request.stable is None:
+                problem = (Reason.NO_DATA, "there is no stable revision to compare with")
+            return tuple(_cannot_tell(gate.name, request.step.name, *problem, now) for gate in gates)
+        asked = _course(request, request.stable, gates)
+        course = self._courses[request.uid].continued(asked) if request.uid in self._courses else asked
+        reading = _Reading(self._metrics, request.namespace, self._fresh_seconds(request.policy), course)
+        failure: MetricsError | None = None
+        try:
+            await reading.up_to(course.grid.newest(now))
+        except MetricsError as error:
+            failure = error
+        self._keep(request.uid, reading.course)
+        verdicts = reading.course.verdicts(now)
+        return verdicts if failure is None else tuple(_unless_failed(one, failure, now) for one in verdicts)
+
+    async def _query(self, request: EvidenceRequest, gate: Gate, query: Query, now: datetime) -> GateStatus:
+        step, policy = request.step, request.policy
+        if self._metrics is None:
+            message = "the operator's configuration names no Prometheus"
+            return _cannot_tell(gate.name, step.name, Reason.METRICS_NOT_CONFIGURED, message, now)
+        names = Names(request.namespace, request.name, request.candidate, request.stable or "")
+        point = request.grid.newest(now)
+        try:
+            promql = prepare(query.promql, names)
+            if point is None or point < step.start_time.timestamp() + policy.interval_seconds:
+                return _pending(gate.name, step.name)
+            at = datetime.fromtimestamp(point, UTC)
+            answer = await self._metrics.query(promql, at, lookback_seconds=self._fresh_seconds(policy))
+        except QueryRefusedError as error:
+            return _cannot_tell(gate.name, step.name, Reason.QUERY_REFUSED, str(error), now)
+        except MetricsError as error:
+            return _cannot_tell(gate.name, step.name, error.reason, error.message, now)
+        numbers = [series.samples[-1][1] for series in answer if series.samples]
+        return judge_numbers(gate.name, step.name, query, numbers, at)
+
+    def _fresh_seconds(self, policy: Rollout) -> int:
+        return round(2 * max(policy.interval_seconds, self._scrape_interval_seconds))
+
+    def _keep(self, uid: str, course: Course) -> None:
+        self._courses[uid] = course
+        self._courses.move_to_end(uid)
+        if len(self._courses) > MAX_COURSES:
+            self._courses.popitem(last=False)
+
+
+class _Reading:
+    """Brings one course up to date. What was folded before a query failed is kept in `course`."""
+
+    def __init__(self, metrics: Metrics, namespace: str, fresh_seconds: int, course: Course) -> None:
+        self._metrics = metrics
+        self._namespace = namespace
+        self._fresh_seconds = fresh_seconds
+        self.course = course
+
+    async def up_to(self, newest: int | None) -> None:
+        """Read all that is missing up to the grid point `newest` (Unix seconds). Raises MetricsError."""
+        if newest is None:
+            return
+        await self._find_bounds(newest)
+        await self._find_dispersion()
+        await self._fold(newest)
+
+    async def _find_bounds(self, newest: int) -> None:
+        grid = self.course.grid
+        expression = history_expression(self._namespace, self.course.stable)
+        while any(gate.lacks_bound for gate in self.course.gates):
+            until = self.course.bounds_searched_until
+            first = grid.anchor_seconds if until is None else until + grid.interval_seconds
+            if first > newest:
+                return
+            # With history the answer lies in the anchor itself, and the points after it need not be reckoned.
+            last = first if until is None else grid.points(first, newest)[:POINTS_AT_ONCE][-1]
+            buckets = await self._metrics.query_range(expression, first, last, grid.interval_seconds)
+            self.course = self.course.with_bounds(buckets, last)
+
+    async def _find_dispersion(self) -> None:
+        wanted = {gate.name: gate.measure for gate in self.course.gates if gate.dispersion is None}
+        measures = {name: measure for name, measure in wanted.items() if measure is not None}
+        if not measures:
+            return
+        points = self.course.history_points()
+        history: list[Series] = []
+        expression = counters_expression(self._namespace, [self.course.stable], measures.values(), self._fresh_seconds)
+        history.extend(await self._metrics.query_range(expression, points[0], points[-1], points.step))
+        self.course = await asyncio.to_thread(self.course.with_dispersion, history, measures)
+
+    async def _fold(self, newest: int) -> None:
+        """The counters since the last reading. Both ends of every interval come from one answer.
+
+        So two replicas of Prometheus behind one address, which scrape at different moments, cannot be mistaken for
+        a counter that was reset.
+        """
+        course = self.course
+        measures = [gate.measure for gate in course.gates if gate.measure is not None]
+        positions = [gate.position(course.grid) for gate in course.gates if gate.measure is not None]
+        if not measures:
+            return
+        expression = counters_expression(
+            self._namespace, [course.candidate, course.stable], measures, self._fresh_seconds
+        )
+        first = min(positions)
+        while first < newest:
+            points = course.grid.points(first, newest)[: POINTS_AT_ONCE + 1]
+            series = await self._metrics.query_range(expression, points[0], points[-1], points.step)
+            self.course = await asyncio.to_thread(self.course.folded, series, points)
+            first = points[-1]
+
+
+def _course(request: EvidenceRequest, stable: str, gates: Sequence[Gate]) -> Course:
+    """The course as it begins: all that is asked, and nothing known."""
+    alpha = alpha_of(request.policy)
+    steps = [step for step in request.rollout.steps if step.weight_percent > 0]
+    return Course(
+        rollout_id=request.rollout.id,
+        candidate=request.candidate,
+        stable=stable,
+        grid=request.grid,
+        steps=tuple(TrafficStep(step.name, step.start_time.timestamp()) for step in steps),
+        gates=tuple(CompareCourse(gate.name, gate.compare, alpha) for gate in gates if gate.compare is not None),
+    )
+
+
+def _pending(name: str, step: str) -> GateStatus:
+    return GateStatus(
+        name=name, step=step, verdict=Verdict.PENDING, reason=Reason.PENDING, message="the first look is yet to come"
+    )
+
+
+def _cannot_tell(name: str, step: str, reason: Reason, message: str, now: datetime) -> GateStatus:
+    return GateStatus(
+        name=name,
+        step=step,
+        verdict=Verdict.INCONCLUSIVE,
+        reason=reason,
+        message=message[:1024],
+        last_check_time=now,
+    )
+
+
+def _unless_failed(verdict: GateStatus, failure: MetricsError, now: datetime) -> GateStatus:
+    """Evidence that has crossed stands; anything else cannot be told while Prometheus cannot be read."""
+    if verdict.verdict is Verdict.FAIL:
+        return verdict
+    unknown = _cannot_tell(verdict.name, verdict.step, failure.reason, failure.message, now)
+    figures = {"value": verdict.value, "reference": verdict.reference, "limit": verdict.limit}
+    return unknown.model_copy(update={**figures, "samples": verdict.samples, "evidence": verdict.evidence})
