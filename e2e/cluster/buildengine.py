@@ -3,14 +3,13 @@
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from e2e.cluster import debian, hostbase, tarimage, wheels
-from e2e.cluster.paths import ClusterError, cache, locked
+from e2e.cluster.paths import ClusterError, cache, locked, scratch
 from e2e.cluster.processes import Runner
 from e2e.cluster.progress import phase
 
@@ -93,7 +92,7 @@ class Buildah:
         if os.geteuid() != 0:
             raise ClusterError("building images without Docker needs root")
         debian.ensure(debian.BUILD, self._runner)
-        with locked(cache() / "lock" / "buildah"), tempfile.TemporaryDirectory(prefix="mg-") as run:
+        with locked(cache() / "lock" / "buildah"), scratch() as run:
             # A fresh run folder each time is what a restart of the machine gives: no count of mounts that are gone.
             self._base(run)
             volumes = (
@@ -104,12 +103,12 @@ class Buildah:
             self._buildah(run, ["bud", *options, "-f", job.containerfile, "-t", job.reference, job.context])
             self._buildah(run, ["push", "-D", "-q", job.reference, f"docker-archive:{tar}:{job.reference}"])
 
-    def _buildah(self, run: str, argv: Sequence[str | Path]) -> None:
+    def _buildah(self, run: Path, argv: Sequence[str | Path]) -> None:
         storage: list[str | Path] = ["--storage-driver", "overlay", "--root", self._home / "root", "--runroot", run]
-        environment = {"PATH": debian.SYSTEM_PATH, "TMPDIR": run}
+        environment = {"PATH": debian.SYSTEM_PATH, "TMPDIR": str(run)}
         self._runner.run([*ALONE, "buildah", *storage, *argv], env=environment)
 
-    def _base(self, run: str) -> None:
+    def _base(self, run: Path) -> None:
         """Put the stand-in into buildah's store, once for each set of packages."""
         if not is_debian_12():
             return
@@ -118,8 +117,8 @@ class Buildah:
         if mark.exists() and mark.read_text() == wanted:
             return
         with phase(f"make {PYTHON_BASE} from this machine's packages"):
-            tar = Path(run) / "base.tar"
-            self._write_base(tar, Path(run) / "tree")
+            tar = run / "base.tar"
+            self._write_base(tar, run / "tree")
             self._buildah(run, ["pull", "-q", f"docker-archive:{tar}"])
             mark.write_text(wanted)
 

@@ -13,11 +13,13 @@ def hierarchies(root: Path = CGROUPS) -> list[Path]:
     """The folders below which a group has to be made: the root itself where it is version 2."""
     if (root / "cgroup.controllers").exists():
         return [root]
-    return [entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink() and entry.name != "unified"]
+    return [entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink()]
 
 
 def make_cgroups(name: str, root: Path = CGROUPS) -> None:
     for hierarchy in hierarchies(root):
+        if hierarchy.name == "unified":  # version 2 beside version 1: the runtime makes its own there
+            continue
         group = hierarchy / name
         group.mkdir(exist_ok=True)
         for setting in ("cpuset.cpus", "cpuset.mems"):  # version 1 starts them empty, and nothing can run there

@@ -8,9 +8,9 @@ import itertools
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -57,14 +57,10 @@ def bring_up(name: str, options: Options) -> Layout:
 
 def _binaries(here: Layout, *, kwok: bool) -> dict[str, Path]:
     builder = Builder(Runner(here.state))
-    modules = threading.Thread(target=builder.download_modules, args=[KWOK], daemon=True)
-    if kwok:
-        modules.start()
-    found = {"hk": builder.build(HK)}
-    if kwok:
-        modules.join()
-        found["kwok"] = builder.build(KWOK)
-    return found
+    with ThreadPoolExecutor() as pool:
+        programs = [HK, KWOK] if kwok else [HK]
+        builds = {program.name: pool.submit(builder.build, program) for program in programs}
+        return {name: build.result() for name, build in builds.items()}
 
 
 def _start(here: Layout, binaries: dict[str, Path], options: Options) -> None:

@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from e2e.cluster.docker import docker_answers
+from e2e.cluster.images import ImageBuilder, image_builder
 from e2e.cluster.paths import ClusterError
 from e2e.cluster.processes import Runner
 from e2e.cluster.progress import phase, say
@@ -49,3 +51,6 @@ class Existing:
             running=self._kubeconfig.is_file(),
             kubeconfig=str(self._kubeconfig),
         )
+
+    def image_builder(self) -> ImageBuilder:
+        return image_builder(self._runner, docker=docker_answers(self._runner))

@@ -135,6 +135,7 @@ class Builder:
         target = self.path(program)
         if target.exists():
             return target
+        self._fetch_modules(program)  # while another program may be compiling
         with locked(cache() / "lock" / "go-build"):
             if not target.exists():
                 with phase(f"build {program.name} ({self._go().version})"):
@@ -152,10 +153,9 @@ class Builder:
         finally:
             part.unlink(missing_ok=True)
 
-    def download_modules(self, program: Program) -> None:
-        """Fetch what the program needs while something else compiles."""
-        if self.path(program).exists():
-            return
+    def _fetch_modules(self, program: Program) -> None:
+        """Listing what a build needs downloads just that; `go mod download` would fetch what only tests need, too."""
         go = self._go().binary
-        with phase(f"download the Go modules of {program.name}"):
-            self._runner.run([go, "mod", "download"], cwd=program.sources, env=_environment(go))
+        tags = ["-tags", program.tags] if program.tags else []
+        with phase(f"fetch the Go modules of {program.name}"):
+            self._runner.run([go, "list", "-deps", *tags, program.package], cwd=program.sources, env=_environment(go))

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 from e2e.cluster import tarimage
 from e2e.cluster.buildengine import Buildah, Docker, Engine, Job, digest_of
 from e2e.cluster.gobuild import PAUSE, PROMETHEUS, Builder
-from e2e.cluster.paths import PACKAGE, cache, locked
+from e2e.cluster.paths import PACKAGE, cache, locked, scratch
 from e2e.cluster.processes import Runner
 from e2e.cluster.progress import phase
 
@@ -44,20 +43,20 @@ class Recipe:
     build_args: Mapping[str, str] = field(default_factory=dict)
 
 
-def engine_for(provider: str, runner: Runner) -> Engine:
-    """kind has a Docker engine beside it; without one, buildah."""
-    return Docker(runner) if provider == "kind" else Buildah(runner)
+def image_builder(runner: Runner, *, docker: bool) -> ImageBuilder:
+    """With a Docker engine, or with buildah."""
+    return ImageBuilder(Docker(runner) if docker else Buildah(runner), Builder(runner))
 
 
 class ImageBuilder:
-    """Builds recipes, each once."""
+    """Builds recipes, each once. The processes it starts are the cluster's: `down` ends them too."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, programs: Builder) -> None:
         self._engine = engine
+        self._programs = programs
 
     def build(self, recipe: Recipe) -> Image:
-        with tempfile.TemporaryDirectory(prefix="mg-") as folder:
-            context = Path(folder)
+        with scratch() as context:
             for name, source in recipe.context.items():
                 _stage(source, context / name)
             image = _named(recipe.name, self._key(recipe, context))
@@ -74,6 +73,23 @@ class ImageBuilder:
                 part.rename(image.tar)
                 _prune(recipe.name)
         return image
+
+    def prometheus(self) -> Image:
+        """Prometheus with Kubernetes discovery, from its own source; compiled at the first call."""
+        program = self._programs.build(PROMETHEUS)
+        return self.build(Recipe("millgate-prometheus", RECIPES / "prometheus/Containerfile", {"prometheus": program}))
+
+    def mlflow(self) -> Image:
+        """An MLflow tracking server and model registry; its arguments say where the data lies."""
+        folder = RECIPES / "mlflow"
+        files = {"requirements.txt": folder / "requirements.txt"}
+        return self.build(Recipe("millgate-mlflow", folder / "Containerfile", files))
+
+    def load_generator(self, program: Path) -> Image:
+        """A Python with aiohttp that runs the given program."""
+        folder = RECIPES / "load-generator"
+        files = {"requirements.txt": folder / "requirements.txt", "load.py": program}
+        return self.build(Recipe("millgate-load-generator", folder / "Containerfile", files))
 
     def _key(self, recipe: Recipe, context: Path) -> str:
         words = [f"{name}={value}" for name, value in sorted(recipe.build_args.items())]
@@ -118,26 +134,3 @@ def pause_image(builder: Builder) -> Image:
             tarimage.write(part, image.reference, [layer], tarimage.Config(command=("/pause",), user="65535"))
             part.rename(image.tar)
     return image
-
-
-def prometheus_recipe(builder: Builder) -> Recipe:
-    """Prometheus with Kubernetes discovery, from its own source; compiles at the first call."""
-    folder = RECIPES / "prometheus"
-    return Recipe("millgate-prometheus", folder / "Containerfile", {"prometheus": builder.build(PROMETHEUS)})
-
-
-def mlflow_recipe() -> Recipe:
-    """An MLflow tracking server and model registry."""
-    folder = RECIPES / "mlflow"
-    return Recipe("millgate-mlflow", folder / "Containerfile", {"requirements.txt": folder / "requirements.txt"})
-
-
-def load_generator_recipe(program: Path) -> Recipe:
-    """aiohttp and the given Python program, which the container runs."""
-    folder = RECIPES / "load-generator"
-    files = {"requirements.txt": folder / "requirements.txt", "load.py": program}
-    return Recipe("millgate-load-generator", folder / "Containerfile", files)
-
-
-def image_builder(provider: str, state: Path | None = None) -> ImageBuilder:
-    return ImageBuilder(engine_for(provider, Runner(state)))

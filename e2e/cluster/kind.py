@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from e2e.cluster import tarimage
+from e2e.cluster.images import ImageBuilder, image_builder
 from e2e.cluster.paths import ClusterError, Layout, layout, locked, write_if_changed
 from e2e.cluster.processes import Runner
 from e2e.cluster.progress import phase, say
@@ -17,14 +18,6 @@ apiVersion: kind.x-k8s.io/v1alpha4
 nodes:
 - role: control-plane
 """
-
-
-def docker_answers(runner: Runner) -> bool:
-    """A docker program alone says nothing: its engine has to."""
-    if not shutil.which("docker"):
-        return False
-    asked = runner.run(["docker", "info", "--format", "{{json .ServerVersion}}"], check=False)
-    return asked.code == 0 and asked.out.strip() not in {"", '""', "null"}
 
 
 class Kind:
@@ -95,3 +88,6 @@ class Kind:
             running=self._there(),
             kubeconfig=str(here.kubeconfig),
         )
+
+    def image_builder(self) -> ImageBuilder:
+        return image_builder(self._runner, docker=True)

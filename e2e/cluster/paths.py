@@ -4,6 +4,9 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ REPO_ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(__file__).resolve().parent
 NAME_PATTERN = re.compile(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
 # A unix socket's path may have 107 bytes; the longest below a state folder is "/containerd.sock.ttrpc".
+SCRATCH_SECONDS = 24 * 3600
 LONGEST_STATE_PATH = 107 - len("/containerd.sock.ttrpc")
 
 
@@ -24,6 +28,18 @@ def cache() -> Path:
     """The one folder for all that is kept: MILLGATE_CACHE, or ~/.cache/millgate."""
     chosen = os.environ.get("MILLGATE_CACHE")
     return Path(chosen).absolute() if chosen else Path.home() / ".cache" / "millgate"
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A temporary folder inside the cache; what a killed process left of an earlier day goes too."""
+    home = cache() / "work"
+    home.mkdir(parents=True, exist_ok=True)
+    for old in home.iterdir():
+        if time.time() - old.stat().st_mtime > SCRATCH_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        yield Path(folder)
 
 
 def default_name(size: str, root: Path = REPO_ROOT) -> str:

@@ -9,8 +9,10 @@ from typing import Protocol
 from e2e.cluster import controlplane, node, spawn
 from e2e.cluster.containerd import Images
 from e2e.cluster.controlplane import Options
+from e2e.cluster.docker import docker_answers
 from e2e.cluster.existing import Existing
-from e2e.cluster.kind import Kind, docker_answers
+from e2e.cluster.images import ImageBuilder, image_builder
+from e2e.cluster.kind import Kind
 from e2e.cluster.paths import ClusterError, default_name, layout
 from e2e.cluster.processes import MARK, Runner
 from e2e.cluster.progress import say
@@ -27,6 +29,8 @@ class Cluster(Protocol):
     def load_image(self, tar: Path) -> None: ...
 
     def status(self) -> Status: ...
+
+    def image_builder(self) -> ImageBuilder: ...
 
 
 class Bare:
@@ -55,6 +59,9 @@ class Bare:
 
     def status(self) -> Status:
         return bare_status(self._name)
+
+    def image_builder(self) -> ImageBuilder:
+        return image_builder(Runner(layout(self._name).state), docker=False)
 
 
 def choose(
