@@ -43,11 +43,6 @@ class Recipe:
     build_args: Mapping[str, str] = field(default_factory=dict)
 
 
-def image_builder(runner: Runner, *, docker: bool) -> ImageBuilder:
-    """With a Docker engine, or with buildah."""
-    return ImageBuilder(Docker(runner) if docker else Buildah(runner), Builder(runner))
-
-
 class ImageBuilder:
     """Builds recipes, each once. The processes it starts are the cluster's: `down` ends them too."""
 
@@ -101,6 +96,11 @@ class ImageBuilder:
             self._engine.base_key(),
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def image_builder(runner: Runner, *, docker: bool) -> ImageBuilder:
+    """With a Docker engine, or with buildah."""
+    return ImageBuilder(Docker(runner) if docker else Buildah(runner), Builder(runner))
 
 
 def _named(name: str, key: str) -> Image:
