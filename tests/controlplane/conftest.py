@@ -6,7 +6,7 @@ import pytest
 
 from e2e.cluster.controlplane import ControlPlane
 from millgate.kube.api import KubeApi
-from tests.controlplane.plane import Kubectl, control_plane, new_namespace
+from tests.controlplane.plane import Clerk, Kubectl, control_plane, new_namespace
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +36,9 @@ async def api(cluster: ControlPlane) -> AsyncIterator[KubeApi]:
     """The operator's own client, as the cluster's administrator."""
     async with await KubeApi.connect(kubeconfig=str(cluster.kubeconfig)) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def clerk(cluster: ControlPlane) -> Clerk:
+    """Says what the API server thinks of an object without storing it."""
+    return Clerk(cluster)

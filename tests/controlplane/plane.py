@@ -1,9 +1,11 @@
-"""What tests on a real API server share: kubectl, the CRD, waiting with a deadline, and a control plane of one's own."""
+"""What tests on a real API server share: kubectl, the CRD, waiting with a deadline, a control plane of one's own."""
 
 import asyncio
+import http.client
 import inspect
 import json
 import os
+import ssl
 import subprocess
 import time
 import uuid
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from e2e.cluster.controlplane import ControlPlane
 from e2e.cluster.processes import Runner
@@ -19,6 +22,7 @@ from e2e.cluster.wheels import client_tools
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CRD_FOLDER = REPOSITORY / "crds"
+CRD = "crd/modeldeployments.millgate.dev"
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -66,7 +70,10 @@ def control_plane(*, audit: bool = False, nodes: int = 1, kwok: bool = True) -> 
 
 def install_crd(kubectl: Kubectl) -> None:
     kubectl("apply", f"--filename={CRD_FOLDER}")
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/modeldeployments.millgate.dev")
+    # `kubectl wait` fails at once on a CRD so new that it has no conditions at all.
+    until = time.monotonic() + 30
+    while kubectl.run("wait", "--for=condition=Established", "--timeout=30s", CRD).returncode:
+        assert time.monotonic() < until, "the CRD is not served after 30 s"
 
 
 @contextmanager
@@ -103,3 +110,25 @@ def model_deployment(name: str = "fraud", *, namespace: str = "", spec: Json | N
         "metadata": {"name": name, **({"namespace": namespace} if namespace else {})},
         "spec": (spec if spec is not None else {"model": {"name": "fraud", "version": "8"}}) | fields,
     }
+
+
+class Clerk:
+    """Hands objects to the API server to be checked and not to be stored, with field validation `Strict`."""
+
+    def __init__(self, cluster: ControlPlane) -> None:
+        trust = ssl.create_default_context(cafile=str(cluster.certificate_authority))
+        server = urlsplit(cluster.server)
+        self._connection = http.client.HTTPSConnection(server.hostname or "", server.port, timeout=30, context=trust)
+        self._token = cluster.token
+
+    def refuses(self, obj: Json, *, namespace: str = "default") -> str:
+        """Its message; empty when it accepts the object."""
+        path = f"/apis/millgate.dev/v1alpha1/namespaces/{namespace}/modeldeployments?dryRun=All&fieldValidation=Strict"
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        self._connection.request("POST", path, json.dumps(obj), headers)
+        response = self._connection.getresponse()
+        answer = json.loads(response.read())
+        if response.status == http.HTTPStatus.CREATED:
+            return ""
+        assert response.status in {http.HTTPStatus.UNPROCESSABLE_ENTITY, http.HTTPStatus.BAD_REQUEST}, answer
+        return answer["message"]

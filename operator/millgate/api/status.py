@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, Field, PlainSerializer, StringConstraints
 
-from millgate.api.base import StatusModel
+from millgate.api.base import KeyedBy, StatusModel
 from millgate.api.revision import ModelIdentity
 
 
@@ -238,5 +238,7 @@ class Status(StatusModel):
         tuple[HistoryEntry, ...], Field(max_length=10, description="The rollouts that have ended; the newest first.")
     ] = ()
     conditions: Annotated[
-        tuple[Condition, ...], Field(max_length=16, description="What is so, and why. `Ready` sums up.")
+        tuple[Condition, ...],
+        Field(max_length=16, description="What is so, and why. `Ready` sums up."),
+        KeyedBy("type"),
     ] = ()

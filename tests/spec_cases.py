@@ -1,0 +1,279 @@
+"""For every rule of the CRD a spec that it accepts and one that it refuses.
+
+tests/unit asks the pydantic types, tests/controlplane the real API server: both must say the same.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`message` is that of the rule that `refused` breaks; `path` is the object that carries the rule."""
+
+    path: str
+    message: str
+    accepted: tuple[Json, ...]
+    refused: tuple[Json, ...]
+
+
+MODEL = {"name": "fraud", "version": "8"}
+IMAGE_MODEL = {"source": "Image", "name": "fraud", "version": "2026-11-23"}
+ERRORS = {"name": "errors", "type": "Compare", "compare": {"preset": "Errors"}}
+QUERY = {"name": "lag", "type": "Query", "query": {"promql": "max(lag)", "max": "1"}}
+JOB = {"name": "golden", "type": "Job", "job": {"image": "registry.example/checks:1"}}
+APPROVAL = {"name": "owner", "type": "Approval"}
+LAST = {"name": "all", "weightPercent": 100}
+
+
+def model(**fields: Any) -> Json:
+    return {"model": {"name": "fraud", **fields}}
+
+
+def server(**fields: Any) -> Json:
+    return {"model": MODEL, "server": fields}
+
+
+def env(**fields: Any) -> Json:
+    return server(env=[{"name": "A", **fields}])
+
+
+def resources(**fields: Any) -> Json:
+    return server(resources=fields)
+
+
+def rollout(**fields: Any) -> Json:
+    return {"model": MODEL, "rollout": fields}
+
+
+def step(weight: int = 10, *gates: Json, **fields: Any) -> Json:
+    name = fields.pop("name", f"w{weight}")
+    return {"name": name, "weightPercent": weight, **({"gates": list(gates)} if gates else {}), **fields}
+
+
+def steps(*given: Json, **fields: Any) -> Json:
+    return rollout(steps=[*given, LAST], **fields)
+
+
+def gate(**fields: Any) -> Json:
+    return steps(step(10, {"name": "g", **fields}))
+
+
+def compare(**fields: Any) -> Json:
+    return gate(type="Compare", compare={"preset": "Errors", **fields})
+
+
+def query(**fields: Any) -> Json:
+    return gate(type="Query", query={"promql": "up", **fields})
+
+
+KEY = {"name": "feature-store", "key": "token"}
+STEP_GATE = "spec.rollout.steps[0].gates[0]"
+
+RULES = (
+    Case(
+        "spec.model",
+        "exactly one of `version` or `alias` must be specified",
+        accepted=(model(version="8"), model(alias="champion")),
+        refused=(model(), model(version="8", alias="champion")),
+    ),
+    Case(
+        "spec.model",
+        "`version` must be specified when `source` is 'Image': an image has no alias",
+        accepted=({"model": IMAGE_MODEL, "server": {"image": "ranking:1"}},),
+        refused=(model(source="Image", alias="champion") | {"server": {"image": "ranking:1"}},),
+    ),
+    Case(
+        "spec.model",
+        "`version` must be a whole number greater than 0 when `source` is 'MLflow'",
+        accepted=(model(version="1"), model(version="120"), model(alias="v8")),
+        refused=(model(version="0"), model(version="08"), model(version="v8"), model(version="1.0")),
+    ),
+    Case(
+        "spec.server.env[0]",
+        "exactly one of `value`, `secretKeyRef` or `configMapKeyRef` must be specified",
+        accepted=(env(value=""), env(secretKeyRef=KEY), env(configMapKeyRef=KEY)),
+        refused=(env(), env(value="x", secretKeyRef=KEY), env(secretKeyRef=KEY, configMapKeyRef=KEY)),
+    ),
+    Case(
+        "spec.server.env[0]",
+        "`name` must not start with 'MILLGATE_': these variables are set by Millgate",
+        accepted=(env(name="MY_MILLGATE_X", value="x"),),
+        refused=(env(name="MILLGATE_MODEL", value="x"),),
+    ),
+    Case(
+        "spec.server.resources",
+        "`requests.cpu` must be less than or equal to `limits.cpu`",
+        accepted=(
+            resources(requests={"cpu": "500m"}, limits={"cpu": "0.5"}),
+            resources(requests={"cpu": "2"}, limits={"memory": "1Gi"}),
+            resources(requests={"cpu": "2"}),
+        ),
+        refused=(resources(requests={"cpu": "1001m"}, limits={"cpu": "1"}),),
+    ),
+    Case(
+        "spec.server.resources",
+        "`requests.memory` must be less than or equal to `limits.memory`",
+        accepted=(resources(requests={"memory": "1024Mi"}, limits={"memory": "1Gi"}),),
+        refused=(
+            resources(requests={"memory": "1Gi"}, limits={"memory": "1G"}),
+            resources(requests={"memory": "1T"}, limits={"memory": "999G"}),
+        ),
+    ),
+    Case(
+        "spec.server.resources",
+        "`requests.gpu` must be equal to `limits.gpu`: a GPU is not shared",
+        accepted=(resources(requests={"gpu": 2}, limits={"gpu": 2}), resources(limits={"gpu": 1})),
+        refused=(resources(requests={"gpu": 1}), resources(requests={"gpu": 1}, limits={"gpu": 2})),
+    ),
+    Case(
+        "spec.server.nodeSelector",
+        "keys must be no more than 317 characters and match",
+        accepted=(server(nodeSelector={"node.kubernetes.io/instance-type": "g5.xlarge", "disk": ""}),),
+        refused=(server(nodeSelector={"no spaces": "x"}), server(nodeSelector={"a" * 318: "x"})),
+    ),
+    Case(
+        "spec.server.tolerations[0]",
+        "`operator` must be 'Exists' when `key` is left out",
+        accepted=(server(tolerations=[{"operator": "Exists"}]), server(tolerations=[{"key": "gpu"}])),
+        refused=(server(tolerations=[{"effect": "NoSchedule"}]),),
+    ),
+    Case(
+        "spec.server.tolerations[0]",
+        "`value` may not be specified unless `operator` is 'Equal'",
+        accepted=(server(tolerations=[{"key": "gpu", "value": "a100"}]),),
+        refused=(server(tolerations=[{"key": "gpu", "operator": "Exists", "value": "a100"}]),),
+    ),
+    Case(
+        f"{STEP_GATE}.compare",
+        "`maxRatio` must be greater than or equal to 1",
+        accepted=(compare(maxRatio="1"), compare(maxRatio="1.0"), compare(maxRatio="2.5")),
+        refused=(compare(maxRatio="0.99"), compare(maxRatio="0")),
+    ),
+    Case(
+        f"{STEP_GATE}.compare",
+        "`quantile` may not be specified unless `preset` is 'Latency'",
+        accepted=(compare(preset="Latency", quantile="0.9"), compare(preset="Latency")),
+        refused=(compare(quantile="0.9"),),
+    ),
+    Case(
+        f"{STEP_GATE}.compare",
+        "`quantile` must be greater than or equal to 0.5 and less than 1",
+        accepted=(compare(preset="Latency", quantile="0.5"), compare(preset="Latency", quantile="0.9999")),
+        refused=(compare(preset="Latency", quantile="0.49"), compare(preset="Latency", quantile="1")),
+    ),
+    Case(
+        f"{STEP_GATE}.query",
+        "at least one of `min` or `max` must be specified",
+        accepted=(query(min="0"), query(max="-1.5")),
+        refused=(query(),),
+    ),
+    Case(
+        f"{STEP_GATE}.query",
+        "`min` must be less than or equal to `max`",
+        accepted=(query(min="0.1", max="0.1"), query(min="-2", max="-1")),
+        refused=(query(min="10", max="9"), query(min="-1", max="-2")),
+    ),
+    Case(
+        STEP_GATE,
+        "`compare` must be specified when `type` is 'Compare', and only then",
+        accepted=(gate(type="Compare", compare={"preset": "Errors"}),),
+        refused=(gate(type="Compare"), gate(type="Approval", compare={"preset": "Errors"})),
+    ),
+    Case(
+        STEP_GATE,
+        "`query` must be specified when `type` is 'Query', and only then",
+        accepted=(gate(type="Query", query=QUERY["query"]),),
+        refused=(gate(type="Query"), gate(type="Approval", query=QUERY["query"])),
+    ),
+    Case(
+        STEP_GATE,
+        "`job` must be specified when `type` is 'Job', and only then",
+        accepted=(gate(type="Job", job=JOB["job"]),),
+        refused=(gate(type="Job"), gate(type="Approval", job=JOB["job"])),
+    ),
+    Case(
+        "spec.rollout.steps[0]",
+        "`maxSeconds` must be greater than or equal to `minSeconds`",
+        accepted=(steps(step(minSeconds=60, maxSeconds=60)), steps(step(maxSeconds=1))),
+        refused=(steps(step(minSeconds=60, maxSeconds=59)),),
+    ),
+    Case(
+        "spec.rollout.steps[0]",
+        "`gates` must not be of type 'Compare' when `weightPercent` is 0 or 100: both revisions must get requests",
+        accepted=(steps(step(1, ERRORS), gates=[]), steps(step(0, JOB, QUERY, APPROVAL))),
+        refused=(steps(step(0, ERRORS), gates=[]), rollout(steps=[step(100, ERRORS)], gates=[])),
+    ),
+    Case(
+        "spec.rollout",
+        "the last of `steps` must have `weightPercent` 100",
+        accepted=(rollout(steps=[LAST]), rollout(steps=[step(100), LAST])),
+        refused=(rollout(steps=[step(99)]),),
+    ),
+    Case(
+        "spec.rollout",
+        "`weightPercent` must not decrease from one step to the next",
+        accepted=(steps(step(0, name="a"), step(10, name="b"), step(10, name="c")),),
+        refused=(steps(step(20), step(10)),),
+    ),
+    Case(
+        "spec.rollout",
+        "`gates` of the rollout must be of type 'Compare' or 'Query': a 'Job' or an 'Approval' belongs to a step",
+        accepted=(rollout(gates=[ERRORS, QUERY]), rollout(gates=[])),
+        refused=(rollout(gates=[JOB]), rollout(gates=[ERRORS, APPROVAL])),
+    ),
+    Case(
+        "spec.rollout",
+        "`gates` of the rollout must not be of type 'Compare' without a step whose `weightPercent` is between "
+        "1 and 99: both revisions must get requests",
+        accepted=(
+            rollout(strategy="BigBang", gates=[QUERY]),
+            steps(step(50), strategy="BlueGreen", gates=[ERRORS]),
+        ),
+        refused=(
+            rollout(strategy="BigBang", gates=[ERRORS]),
+            rollout(strategy="BlueGreen", gates=[QUERY, ERRORS]),
+            steps(step(0), gates=[ERRORS]),
+        ),
+    ),
+    Case(
+        "spec.rollout",
+        "a gate of a step must not have the name of a gate of the rollout ('errors' and 'latency' are those of "
+        "'Canary' when `gates` is left out)",
+        accepted=(
+            steps(step(10, ERRORS), gates=[QUERY]),
+            steps(step(10, ERRORS), strategy="BlueGreen"),
+            steps(step(10, APPROVAL), step(50, APPROVAL)),
+        ),
+        refused=(
+            steps(step(10, QUERY), gates=[QUERY]),
+            steps(step(10, ERRORS)),
+            steps(step(10), step(50, ERRORS | {"name": "latency"})),
+        ),
+    ),
+    Case(
+        "spec.rollout",
+        "`falseRollbackBudget` must be greater than 0 and less than or equal to 0.2",
+        accepted=(rollout(falseRollbackBudget="0.2"), rollout(falseRollbackBudget="0.0001")),
+        refused=(rollout(falseRollbackBudget="0"), rollout(falseRollbackBudget="0.21")),
+    ),
+    Case(
+        "spec",
+        "`server.image` must be specified when `model.source` is 'Image'",
+        accepted=({"model": IMAGE_MODEL, "server": {"image": "registry.example/ranking:1"}},),
+        refused=({"model": IMAGE_MODEL}, {"model": IMAGE_MODEL, "server": {"port": 8080}}),
+    ),
+    Case(
+        "spec",
+        "`rollout.progressDeadlineSeconds` must be greater than or equal to `server.startupDeadlineSeconds`: "
+        "a pod must be given the time that it may take to start",
+        accepted=(
+            server(startupDeadlineSeconds=900),
+            server(startupDeadlineSeconds=7200) | {"rollout": {"progressDeadlineSeconds": 7200}},
+            rollout(progressDeadlineSeconds=10),
+        ),
+        refused=(server(startupDeadlineSeconds=901),),
+    ),
+)
