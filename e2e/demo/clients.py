@@ -1,4 +1,4 @@
-"""The clients of the demo, one process in a pod: they replay labelled rows through the live Service and keep every answer.
+"""The demo's clients, one process in a pod: they replay labelled rows through the live Service and keep every answer.
 
 Half of the requests travel on connections that are kept alive, each in constant use; the other half open a connection
 of their own. Requests start on a fixed timetable, so a slow answer delays no other. Nothing is ever tried again.
@@ -52,7 +52,9 @@ class Row:
 
 
 def read_rows(file: Path) -> tuple[Row, ...]:
-    return tuple(Row(json.dumps({"rows": [each["row"]]}).encode(), each["label"]) for each in json.loads(file.read_text()))
+    return tuple(
+        Row(json.dumps({"rows": [each["row"]]}).encode(), each["label"]) for each in json.loads(file.read_text())
+    )
 
 
 class Samples:
@@ -116,9 +118,7 @@ class Clients:
 
     def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         timeout = aiohttp.ClientTimeout(total=self._settings.timeout_seconds)
-        return aiohttp.ClientSession(
-            connector=connector, timeout=timeout, headers={"Content-Type": "application/json"}
-        )
+        return aiohttp.ClientSession(connector=connector, timeout=timeout, headers={"Content-Type": "application/json"})
 
     async def _ask(self, session: aiohttp.ClientSession, connection: str) -> None:
         index = self._turn % len(self._rows)

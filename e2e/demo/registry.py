@@ -5,10 +5,12 @@ import hashlib
 import json
 import logging
 import os
+import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from e2e.demo import training
 from e2e.demo.training import Trained
@@ -34,14 +36,8 @@ def await_server(uri: str, deadline_seconds: float) -> None:
     raise RegistryNotReadyError(f"{uri} did not answer within {deadline_seconds:.0f} s")
 
 
-def register(uri: str, folder: Path, deadline_seconds: float = 180.0) -> dict[int, str]:
+def register(uri: str, folder: Path, mlflow: Any, deadline_seconds: float = 180.0) -> dict[int, str]:
     """The registry's version number for each trained model's."""
-    folder = folder.absolute()
-    os.chdir(folder)  # MLflow adds the lock file of a project that it is started in to every model
-    os.environ |= {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
-    import mlflow  # noqa: PLC0415  four seconds, which pass while the server starts
-
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
     await_server(uri, deadline_seconds)
     mlflow.set_tracking_uri(uri)
     known = _known(mlflow.MlflowClient())
@@ -52,12 +48,12 @@ def register(uri: str, folder: Path, deadline_seconds: float = 180.0) -> dict[in
     return made
 
 
-def _known(client: "mlflow.MlflowClient") -> dict[str, str]:  # type: ignore[name-defined]  # noqa: F821
+def _known(client: Any) -> dict[str, str]:
     versions = client.search_model_versions(f"name='{MODEL}'")
     return {version.tags[TAG]: str(version.version) for version in versions if TAG in version.tags}
 
 
-def _register(mlflow: "module", model: Trained, folder: Path, digest: str) -> str:  # type: ignore[name-defined]  # noqa: F821
+def _register(mlflow: Any, model: Trained, folder: Path, digest: str) -> str:
     """As a team would: a run with its figures and its data set, the model with signature and input example."""
     import onnx  # noqa: PLC0415
 
@@ -86,11 +82,17 @@ def _register(mlflow: "module", model: Trained, folder: Path, digest: str) -> st
 
 
 def main() -> None:
+    """The address comes by standard input, once it is known: importing MLflow takes as long as its server's start."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri")
     parser.add_argument("folder", type=Path)
-    arguments = parser.parse_args()
-    print(json.dumps(register(arguments.uri, arguments.folder)))
+    folder = parser.parse_args().folder.absolute()
+    os.environ |= {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    import mlflow  # noqa: PLC0415  after its settings
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    uri = sys.stdin.readline().strip()
+    os.chdir(folder)  # MLflow adds the lock file of a project that it is started in to every model
+    print(json.dumps(register(uri, folder, mlflow)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table at the end of the demo: figures from the clients' answers, and the claims that these figures must bear out."""
+"""The table at the end of the demo: figures from the clients' answers, and the claims that they must bear out."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
