@@ -31,16 +31,27 @@ def checks(view: View, now: datetime, style: Style) -> list[str]:
 
 
 def _row(view: View, gate: GateStatus, now: datetime) -> tuple[str, ...]:
+    compare = _compare_of(view, gate)
+    share = _percent if compare is not None else _as_it_is
     return (
         gate.name,
         _WORDS[gate.verdict][0],
-        gate.value or "-",
-        gate.reference or "-",
-        gate.limit or "-",
-        _samples(gate, _compare_of(view, gate)),
+        share(gate.value),
+        share(gate.reference),
+        f"<= {share(gate.limit)}" if compare is not None and gate.limit else share(gate.limit),
+        _samples(gate, compare),
         gate.evidence or "-",
         age(gate.last_check_time, now) if gate.last_check_time else "-",
     )
+
+
+def _percent(share: str | None) -> str:
+    """A Compare gate's figures are shares of requests; people read percent."""
+    return f"{100 * float(share):.3g}%" if share else "-"
+
+
+def _as_it_is(figure: str | None) -> str:
+    return figure or "-"
 
 
 def _painted(line: str, gate: GateStatus, style: Style) -> str:
