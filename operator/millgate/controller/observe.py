@@ -5,6 +5,7 @@ needed is a conflict, which is told and never touched.
 """
 
 import asyncio
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,7 @@ async def observe(
     labelled, pods = await _labelled(api, parent)
     strangers = await _strangers(api, parent, _needed(parent, target), labelled)
     owned = {name: obj for name, obj in labelled.items() if parent.owns(obj)}
-    revisions = _revisions(parent, owned, pods, target)
+    revisions = _revisions(parent, owned, pods)
     jobs = [obj for (kind, _), obj in owned.items() if kind == JOB and not is_deleted(obj)]
     snapshot = Snapshot(
         name=parent.name,
@@ -132,15 +133,13 @@ def _conflict(parent: Parent, strangers: Sequence[Json]) -> Problem | None:
     )
 
 
-def _revisions(
-    parent: Parent, owned: Mapping[ObjectName, Json], pods: Sequence[Json], target: Target
-) -> dict[str, ObservedRevision]:
+def _revisions(parent: Parent, owned: Mapping[ObjectName, Json], pods: Sequence[Json]) -> dict[str, ObservedRevision]:
     revisions = {}
     for (kind, name), deployment in owned.items():
         revision_hash = _label(deployment, LABEL_HASH)
         if kind != DEPLOYMENT or name != workload_name(parent.name, revision_hash):
             continue
-        revision = _revision(deployment, revision_hash, target)
+        revision = _revision(deployment, revision_hash)
         if revision is not None:
             own = [pod for pod in pods if _is_served_by(pod, deployment)]
             revisions[revision_hash] = _observed(revision, deployment, own)
@@ -162,15 +161,26 @@ def _observed(revision: Revision, deployment: Json, pods: Sequence[Json]) -> Obs
     )
 
 
-def _revision(deployment: Json, revision_hash: str, target: Target) -> Revision | None:
-    """What the Deployment was made of. Where somebody took that away and `spec` does not tell it either, the revision
-    cannot be scaled or served by anybody any longer, so it is not among those that are there.
+def _revision(deployment: Json, revision_hash: str) -> Revision | None:
+    """What the Deployment was made of; None where somebody took that away.
+
+    A `server` that this Millgate cannot read (written by a newer one, or before a rule existed) is left out rather than
+    losing sight of pods that serve: nothing is made of it again, since the Deployment is there.
     """
+    text = _annotation(deployment, ANNOTATION_REVISION) or ""
+    revision: Revision | None
     try:
-        revision: Revision | None = Revision.model_validate_json(_annotation(deployment, ANNOTATION_REVISION) or "")
+        revision = Revision.model_validate_json(text)
     except ValidationError:
-        revision = target.revision
+        revision = _without_server(text)
     return revision if revision is not None and revision.hash == revision_hash else None
+
+
+def _without_server(text: str) -> Revision | None:
+    try:
+        return Revision.model_validate({**json.loads(text), "server": {}})
+    except (ValueError, TypeError):
+        return None
 
 
 def _pods_refused(deployment: Json) -> Problem | None:

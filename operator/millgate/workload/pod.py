@@ -55,9 +55,7 @@ def container(name: str, image: str, env: Sequence[Json], volumes: Sequence[str]
 
 
 def environment(own: Mapping[str, str], asked: Sequence[EnvVar]) -> list[Json]:
-    """`own` variables and those of `spec`. Of two with one name the later in `spec` counts, as Kubernetes has it; none
-    of `spec` can be named 'MILLGATE_…'. (Server-side apply refuses a list with one name twice.)
-    """
+    """`own` variables and those of `spec`, which may replace ours but for 'MILLGATE_…': none can be named like that."""
     variables: dict[str, Json] = {name: {"name": name, "value": value} for name, value in own.items()}
     for variable in asked:
         variables[variable.name] = _variable(variable)
@@ -75,14 +73,10 @@ def _variable(variable: EnvVar) -> Json:
 
 
 def resources(asked: Resources | None) -> Json:
-    """Kubernetes wants the same number of GPUs in requests and limits, so one of the two is enough here."""
     if asked is None:
         return {}
-    requests, limits = _amounts(asked.requests), _amounts(asked.limits)
-    gpus = limits.get(GPU) or requests.get(GPU)
-    if gpus is not None:
-        requests[GPU] = limits[GPU] = gpus
-    return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
+    parts = {"requests": _amounts(asked.requests), "limits": _amounts(asked.limits)}
+    return {name: amounts for name, amounts in parts.items() if amounts}
 
 
 def _amounts(asked: ResourceList | None) -> dict[str, str]:

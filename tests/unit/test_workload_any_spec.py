@@ -1,0 +1,140 @@
+"""Whatever a ModelDeployment asks for: its pods keep to the restricted profile, its objects fit the API's schema."""
+
+import json
+from typing import Any
+
+import kubernetes_validate
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from millgate.api.revision import Revision
+from millgate.workload.jobs import GateVisit, gate_job, preflight_job
+from millgate.workload.parent import Parent
+from millgate.workload.revision import deployment, revision_service, revision_text
+from millgate.workload.settings import WorkloadSettings
+from tests.unit import workload_objects as any_
+
+Json = dict[str, Any]
+
+# An allow-list: a field that is not known here could loosen the profile.
+POD_FIELDS = {
+    "automountServiceAccountToken",
+    "containers",
+    "enableServiceLinks",
+    "nodeSelector",
+    "restartPolicy",
+    "securityContext",
+    "serviceAccountName",
+    "terminationGracePeriodSeconds",
+    "tolerations",
+    "topologySpreadConstraints",
+    "volumes",
+}
+CONTAINER_FIELDS = {
+    "args",
+    "command",
+    "env",
+    "image",
+    "livenessProbe",
+    "name",
+    "ports",
+    "readinessProbe",
+    "resources",
+    "securityContext",
+    "startupProbe",
+    "terminationMessagePath",
+    "volumeMounts",
+}
+
+
+def assert_restricted(pod: Json) -> None:
+    """The Pod Security Standard 'restricted', and what Millgate promises beyond it."""
+    assert set(pod) <= POD_FIELDS
+    security = pod["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert security["runAsUser"] >= 10000
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert all(set(volume) == {"name", "emptyDir"} for volume in pod["volumes"])
+    assert pod["enableServiceLinks"] is False
+    assert pod["automountServiceAccountToken"] is ("serviceAccountName" in pod)
+    for container in pod["containers"]:
+        assert set(container) <= CONTAINER_FIELDS
+        own = container["securityContext"]
+        assert own == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert all("hostPort" not in port for port in container.get("ports", ()))
+        names = [variable["name"] for variable in container["env"]]
+        assert len(names) == len(set(names))
+
+
+def assert_names_fit(obj: Json) -> None:
+    assert len(obj["metadata"]["name"]) <= 63
+    assert all(len(value) <= 63 for value in obj["metadata"]["labels"].values())
+
+
+_patient = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+# The schema of a PodSpec takes a tenth of a second to check.
+_few = settings(_patient, max_examples=10)
+
+
+@_patient
+@given(any_.parents, any_.revisions, any_.digests, any_.settings)
+def test_the_pods_of_every_valid_revision_are_restricted(
+    parent: Parent, revision: Revision, digest: str | None, settings: WorkloadSettings
+) -> None:
+    wanted = deployment(parent, revision, digest, 3, settings)
+    assert_restricted(wanted["spec"]["template"]["spec"])
+    assert_names_fit(wanted)
+
+
+@_patient
+@given(any_.parents, any_.revisions, any_.digests, st.integers(1, 9999), any_.settings)
+def test_every_preflight_is_restricted(
+    parent: Parent, revision: Revision, digest: str | None, attempt: int, settings: WorkloadSettings
+) -> None:
+    job = preflight_job(parent, revision, digest, attempt, settings)
+    assert_restricted(job["spec"]["template"]["spec"])
+    assert_names_fit(job)
+
+
+@_patient
+@given(any_.parents, any_.revisions, st.none() | st.just("r000000001"), any_.gate_visits)
+def test_every_gate_job_is_restricted(parent: Parent, revision: Revision, stable: str | None, asked: GateVisit) -> None:
+    job = gate_job(parent, revision, stable, asked)
+    assert_restricted(job["spec"]["template"]["spec"])
+    assert_names_fit(job)
+
+
+@_few
+@given(any_.parents, any_.revisions, any_.digests, any_.settings, any_.gate_visits)
+def test_every_object_fits_the_schema_of_its_kind(
+    parent: Parent, revision: Revision, digest: str | None, settings: WorkloadSettings, asked: GateVisit
+) -> None:
+    for wanted in (
+        deployment(parent, revision, digest, 3, settings),
+        revision_service(parent, revision.hash),
+        preflight_job(parent, revision, digest, 1, settings),
+        gate_job(parent, revision, None, asked),
+    ):
+        kubernetes_validate.validate(json.loads(json.dumps(wanted)), "1.37", strict=True)
+
+
+@_patient
+@given(any_.revisions)
+def test_a_revision_is_read_back_from_its_deployment_as_it_was(revision: Revision) -> None:
+    again = Revision.model_validate_json(revision_text(revision))
+    assert again == revision
+    assert revision_text(again) == revision_text(revision)
+
+
+@_patient
+@given(any_.revisions, any_.settings)
+def test_no_field_of_spec_changes_a_variable_that_millgate_sets(revision: Revision, settings: WorkloadSettings) -> None:
+    pod = deployment(any_.PARENT, revision, any_.DIGEST, 1, settings)["spec"]["template"]["spec"]
+    env = {variable["name"]: variable.get("value") for variable in pod["containers"][0]["env"]}
+    assert env["MILLGATE_MODEL_DIGEST"] == any_.DIGEST
+    assert env["MILLGATE_REVISION"] == revision.hash
+    assert env["MILLGATE_ALLOW_CODE_EXECUTION"] == ("true" if settings.allow_code_execution else "false")
