@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -26,6 +35,7 @@ EXAMPLE = """\
 prometheus:
   url: http://prometheus.monitoring:9090
   timeoutSeconds: 10
+  scrapeIntervalSeconds: 30             # how often that Prometheus scrapes the models' pods
 registries:
 - name: default                         # what `spec.model.registry` names
   uri: http://mlflow.mlflow:5000        # as the operator reaches it
@@ -44,23 +54,33 @@ class ConfigError(Exception):
     """The configuration cannot be used; the message names each field at fault."""
 
 
+def _without_credentials(url: AnyHttpUrl) -> AnyHttpUrl:
+    if url.username or url.password:
+        raise ValueError("must hold no credentials: they come from the environment")
+    return url
+
+
+Url = Annotated[AnyHttpUrl, AfterValidator(_without_credentials)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
 class PrometheusConfig(_Part):
-    """Where gates read metrics."""
+    """Where gates read metrics. `scrape_interval_seconds`: how often that Prometheus scrapes the models' pods."""
 
-    url: AnyHttpUrl
+    url: Url
     timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    scrape_interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
 
 
 class RegistryConfig(_Part):
     """One MLflow registry. `uri` is what the operator calls, `serving_uri` what the pods call."""
 
     name: DnsLabel
-    uri: AnyHttpUrl
-    serving_uri: AnyHttpUrl | None = None
+    uri: Url
+    serving_uri: Url | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     poll_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
 

@@ -22,7 +22,7 @@ from millgate.api.names import PLURAL as MODEL_DEPLOYMENT_PLURAL
 from millgate.kube.login import Login, LoginError
 
 Json = dict[str, Any]
-Names = list[tuple[str, str]]
+Versions = dict[tuple[str, str], str]
 
 APPLY = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
@@ -111,26 +111,33 @@ class KubeApi:
         client: Any,
         *,
         on_call: Callable[[Call], None] | None = None,
+        may_write: Callable[[], bool] | None = None,
         timeout_seconds: float = _REQUEST_TIMEOUT_SECONDS,
     ) -> None:
         self._login = login
         self._client = client
         self._on_call = on_call
+        self._may_write = may_write
         self._timeout_seconds = timeout_seconds
 
     @classmethod
-    async def connect(
+    async def connect(  # noqa: PLR0913 - who logs in, and what is asked around each request
         cls,
         *,
         kubeconfig: str | None = None,
         context: str | None = None,
         impersonate: str | None = None,
         on_call: Callable[[Call], None] | None = None,
+        may_write: Callable[[], bool] | None = None,
         timeout_seconds: float = _REQUEST_TIMEOUT_SECONDS,
     ) -> Self:
-        """In a pod by its service account, otherwise by kubeconfig; as the user `impersonate`. Raises LoginError."""
+        """In a pod by its service account, otherwise by kubeconfig; as the user `impersonate`. Raises LoginError.
+
+        `may_write` is asked before every write: one that lost its lease, or slept through it, must not write any more.
+        """
         login = Login(kubeconfig, context, impersonate)
-        return cls(login, await login.client(), on_call=on_call, timeout_seconds=timeout_seconds)
+        client = await login.client()
+        return cls(login, client, on_call=on_call, may_write=may_write, timeout_seconds=timeout_seconds)
 
     @property
     def namespace(self) -> str:
@@ -162,10 +169,13 @@ class KubeApi:
         query = {"labelSelector": selector, "resourceVersion": resource_version or ""}
         return [item async for item in self._pages(kind, namespace, query, accept=_JSON)]
 
-    async def list_names(self, kind: Kind, namespace: str | None = None) -> Names:
-        """(namespace, name) of all objects; their bodies are not sent."""
-        pages = self._pages(kind, namespace, {}, accept=_NAMES_ONLY)
-        return [(item["metadata"]["namespace"], item["metadata"]["name"]) async for item in pages]
+    async def list_versions(self, kind: Kind, namespace: str | None = None) -> Versions:
+        """(namespace, name) and resourceVersion of all objects; their bodies are not sent."""
+        found = {}
+        async for item in self._pages(kind, namespace, {}, accept=_NAMES_ONLY):
+            metadata = item["metadata"]
+            found[metadata["namespace"], metadata["name"]] = metadata["resourceVersion"]
+        return found
 
     async def apply(self, kind: Kind, obj: Json, *, subresource: str = "", manager: str = FIELD_MANAGER) -> Json:
         """Server-side apply, by force: the fields in `obj` are ours by contract. Returns the object as stored.
@@ -254,6 +264,8 @@ class KubeApi:
         text = urlencode({key: value for key, value in (query or {}).items() if value})
         url = f"{self._client.configuration.host}{path}{'?' + text if text else ''}"
         headers = {"Accept": accept, "Content-Type": content_type}
+        if method != "GET" and self._may_write is not None and not self._may_write():
+            raise KubeError(0, "NotLeading", f"{method} {path}: another process may write now")
         started = time.monotonic()
         status = 0
         try:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
@@ -43,6 +44,31 @@ class Login:
         if self._impersonate:
             client.set_default_header("Impersonate-User", self._impersonate)
         return client
+
+    async def session(self) -> tuple[str, aiohttp.ClientSession]:
+        """The server's address, and a session of the same login for code that brings its own requests (watches).
+
+        The token is looked up for each request: a pod's is replaced while the operator runs.
+        """
+        client: Any = await self.client()
+        configuration = client.configuration
+
+        async def authenticated(
+            request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+        ) -> aiohttp.ClientResponse:
+            settings = await configuration.auth_settings()
+            if "BearerToken" in settings:
+                request.headers["Authorization"] = settings["BearerToken"]["value"]
+            return await handler(request)
+
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=client.rest_client.ssl_context, limit=0),
+            headers=client.default_headers,
+            middlewares=(authenticated,),
+            proxy=configuration.proxy,
+            trust_env=True,
+        )
+        return configuration.host, session
 
     async def renew(self) -> None:
         """Raises LoginError."""

@@ -1,0 +1,5 @@
+"""`python -m millgate.controller` is `millgate-operator`."""
+
+from millgate.controller.main import main
+
+main()

@@ -1,0 +1,61 @@
+"""The command `millgate-operator`: reads its configuration, runs the operator, ends with its exit code."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from millgate import __version__
+from millgate.controller import log
+from millgate.controller.config import CONFIG_VARIABLE, EXAMPLE, Config, ConfigError, load_config
+from millgate.controller.process import EXIT_LOST, Operator
+from millgate.kube.login import LoginError
+
+EXIT_MISUSE = 2
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Exit codes: 0 asked to stop, 1 the lease or the watches were lost, 2 the configuration cannot be used."""
+    parsed = _parser().parse_args(arguments)
+    if parsed.config:
+        os.environ[CONFIG_VARIABLE] = parsed.config
+    try:
+        config = load_config()
+    except ConfigError as error:
+        sys.stderr.write(f"millgate-operator: {error}\n")
+        sys.exit(EXIT_MISUSE)
+    log.set_up(config.log_level)
+    code = asyncio.run(_run(config))
+    logging.shutdown()
+    # Threads that still wait for a registry or a metrics store would hold the exit until their deadline.
+    os._exit(code)
+
+
+async def _run(config: Config) -> int:
+    stop = asyncio.Event()
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        return await Operator(config).run(stop)
+    except (LoginError, OSError) as error:
+        logger.error("operator cannot start", extra={"error": str(error)})  # noqa: TRY400 - the cause is in the text
+        return EXIT_LOST
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="millgate-operator",
+        description="Releases models on Kubernetes step by step. In a pod it logs in as the pod's service account,\n"
+        "elsewhere by KUBECONFIG. One process at a time acts; more of them are hot standbys.",
+        epilog=f"example:\n  millgate-operator --config config.yaml\n\nwith config.yaml:\n\n{EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"the configuration; the same as setting {CONFIG_VARIABLE}")
+    parser.add_argument("--version", action="version", version=f"millgate-operator {__version__}")
+    return parser
