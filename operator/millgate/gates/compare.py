@@ -94,7 +94,9 @@ def fold(evidence: Evidence, test: CompareTest, steps: Sequence[TrafficStep], in
     )
     tallies = (*evidence.tallies, *(Tally() for _ in range(begun - len(evidence.tallies))))
     updated = replace(seen, tallies=tuple(tally.with_interval(candidate, stable, factors) for tally in tallies))
-    return replace(updated, crossing=evidence.crossing or _crossing(updated, test, steps))
+    if factors is None or evidence.crossing is not None:
+        return updated
+    return replace(updated, crossing=_crossing(updated, test, steps))
 
 
 def _begun(steps: Sequence[TrafficStep], moment: int) -> int:
@@ -103,7 +105,11 @@ def _begun(steps: Sequence[TrafficStep], moment: int) -> int:
 
 
 def _crossing(evidence: Evidence, test: CompareTest, steps: Sequence[TrafficStep]) -> Crossing | None:
-    if evidence.read_until_seconds is None or evidence.log_e < -math.log(test.alpha):
+    needed = -math.log(test.alpha)
+    # A mean is never above the largest of what it is taken of: mostly that settles it without a single exponential.
+    if max(max(tally.logs) for tally in evidence.tallies) < needed or evidence.log_e < needed:
+        return None
+    if evidence.read_until_seconds is None:
         return None
     strongest = max(range(len(evidence.tallies)), key=lambda index: log_mean(evidence.tallies[index].logs))
     return Crossing(evidence.read_until_seconds, steps[strongest].start_seconds, evidence.tallies[strongest])

@@ -8,10 +8,12 @@ with probability at most alpha: at any number of looks, for any common error rat
 """
 
 import math
+import operator
 from collections.abc import Sequence
 
 RATIO_STEPS = tuple(2.0 ** (j / 4) for j in range(1, 25))
 """The alternatives, as multiples of the margin rho: 1.19 to 64 times."""
+_LOG_STEPS = tuple(math.log(step) for step in RATIO_STEPS)
 
 Logs = tuple[float, ...]
 NO_EVIDENCE: Logs = (0.0,) * len(RATIO_STEPS)
@@ -32,15 +34,16 @@ def log_factors(
     if total <= 0 or errors <= 0:
         return None
     share = requests[0] / total
-    at_margin = rho * share + 1 - share
+    # (rho*m*w + 1 - w) / (rho*w + 1 - w) = 1 + (m - 1) * blame, for the alternative of m times the margin
+    blame = rho * share / (rho * share + 1 - share)
     return tuple(
-        (events[0] * math.log(step) - errors * math.log((rho * step * share + 1 - share) / at_margin)) / dispersion
-        for step in RATIO_STEPS
+        (events[0] * log_step - errors * math.log1p((step - 1) * blame)) / dispersion
+        for step, log_step in zip(RATIO_STEPS, _LOG_STEPS, strict=True)
     )
 
 
 def add(logs: Logs, factors: Logs) -> Logs:
-    return tuple(map(sum, zip(logs, factors, strict=True)))
+    return tuple(map(operator.add, logs, factors))
 
 
 def log_mean(logs: Logs) -> float:
@@ -87,4 +90,4 @@ def dispersion(intervals: Sequence[tuple[float, float]]) -> float:
 
 def _log_sum(logs: Sequence[float]) -> float:
     largest = max(logs)
-    return largest + math.log(sum(math.exp(value - largest) for value in logs))
+    return largest + math.log(math.fsum([math.exp(value - largest) for value in logs]))
