@@ -14,7 +14,7 @@ from pathlib import Path
 
 REPO_ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(__file__).resolve().parent
-NAME_PATTERN = re.compile(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
+NAME_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 # A unix socket's path may have 107 bytes; the longest below a state folder is "/containerd.sock.ttrpc".
 SCRATCH_SECONDS = 24 * 3600
 LONGEST_STATE_PATH = 107 - len("/containerd.sock.ttrpc")
@@ -97,7 +97,7 @@ class Layout:
 
 def layout(name: str, root: Path | None = None) -> Layout:
     """The state folder of the cluster `name`; ClusterError where name or path cannot work."""
-    if not NAME_PATTERN.match(name):
+    if not NAME_PATTERN.fullmatch(name):
         raise ClusterError(f"{name!r} is no cluster name: up to 32 of a-z, 0-9 and '-', not at the ends")
     state = (root or cache()) / "state" / name
     if len(str(state).encode()) > LONGEST_STATE_PATH:
