@@ -31,7 +31,7 @@ from millgate.api.names import (
 from millgate.api.request import REQUEST_ANNOTATION, MalformedRequest, Request, parse_request
 from millgate.api.revision import Revision
 from millgate.api.spec import ModelDeploymentSpec, TrafficType
-from millgate.api.status import GateStatus, RolloutStatus, Status
+from millgate.api.status import GateStatus, Status, StepRecord
 from millgate.controller.jobs import gate_verdict, preflight_report
 from millgate.controller.pods import condition, is_deleted, pod_facts
 from millgate.controller.words import one_line
@@ -226,17 +226,17 @@ def _preflight(revision_hash: str | None, jobs: Sequence[Json], pods: Sequence[J
 
 
 def _gate_verdicts(status: Status, jobs: Sequence[Json], pods: Sequence[Json]) -> tuple[GateStatus, ...]:
-    """Of the step in hand, and of this visit of it: an earlier visit's verdict is no evidence now."""
+    """Of the newest step that has begun, and of this visit of it: an earlier visit's verdict is no evidence now."""
     rollout, candidate = status.rollout, status.candidate
-    if rollout is None or candidate is None or rollout.step_start_time is None:
+    if rollout is None or candidate is None or not rollout.steps:
         return ()
     asked = [job for job in jobs if _is(job, COMPONENT_GATE) and _label(job, LABEL_HASH) == candidate.hash]
-    return tuple(gate_verdict(job, pods) for job in asked if _is_of_visit(job, rollout))
+    return tuple(gate_verdict(job, pods) for job in asked if _is_of_visit(job, rollout.steps[-1]))
 
 
-def _is_of_visit(job: Json, rollout: RolloutStatus) -> bool:
-    visit = str(visit_of(rollout.step_start_time)) if rollout.step_start_time is not None else None
-    return _annotation(job, ANNOTATION_STEP) == rollout.step_name and _annotation(job, ANNOTATION_VISIT) == visit
+def _is_of_visit(job: Json, step: StepRecord) -> bool:
+    visit = str(visit_of(step.start_time))
+    return _annotation(job, ANNOTATION_STEP) == step.name and _annotation(job, ANNOTATION_VISIT) == visit
 
 
 def _is(job: Json, component: str) -> bool:

@@ -20,8 +20,7 @@ class LastWords:
 
 def one_line(text: object) -> str:
     """Anybody's text, without control characters and no longer than a status should carry."""
-    line = " ".join(str(text).split())
-    line = "".join(character for character in line if character.isprintable())
+    line = " ".join("".join(character if character.isprintable() else " " for character in str(text)).split())
     return line if len(line) <= MESSAGE_CHARACTERS else line[: MESSAGE_CHARACTERS - 1] + "…"
 
 

@@ -1,0 +1,153 @@
+"""How preflight and gate Jobs are judged. Only a clean 0 or 1 is a verdict; everything else cannot tell."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from millgate.api.conditions import Reason
+from millgate.api.status import Verdict
+from millgate.controller.jobs import gate_verdict, preflight_report
+from tests.unit.observe_objects import ENDED, is_true, job, pod, terminated, waiting
+
+Json = dict[str, Any]
+DIGEST = "sha256:" + "a" * 64
+PASSED = f'{{"digest": "{DIGEST}", "inputExample": "Answered"}}'
+UNREACHABLE = '{"error": {"reason": "RegistryUnreachable", "message": "mlflow:5000 cannot be reached"}}'
+CHANGED = '{"digest": "' + DIGEST + '", "error": {"reason": "ArtifactChanged", "message": "other bytes"}}'
+LOAD_FAILED = '{"error": {"reason": "LoadFailed", "message": "no graph"}}'
+GATE = {"millgate.dev/gate": "smoke", "millgate.dev/step": "half", "millgate.dev/visit": "1"}
+EVICTED = is_true("DisruptionTarget", "EvictionByEvictionAPI")
+EVICTED_POD = pod(owner="job-1", phase="Failed", reason="Evicted", containerStatuses=[])
+DEADLINE = is_true("Failed", "DeadlineExceeded")
+LATE = is_true("FailureTarget", "DeadlineExceeded")
+
+
+def of_job(**status: Any) -> Json:
+    return pod(owner="job-1", **status)
+
+
+@pytest.mark.parametrize(
+    ("seen", "pods", "exit_code", "reason", "said"),
+    [
+        (job(), [], None, None, ""),
+        (job(), [of_job()], None, None, ""),
+        (job(), [of_job(state=waiting("ErrImagePull", "not found"))], None, Reason.IMAGE_PULL_FAILED, "not found"),
+        (job(), [of_job(state=terminated(0, message=PASSED))], 0, None, ""),
+        (job(is_true("Complete")), [of_job(state=terminated(0, message=PASSED))], 0, None, ""),
+        (job(), [of_job(state=terminated(0))], 1, Reason.PREFLIGHT_FAILED, "without naming a digest"),
+        (job(), [of_job(state=terminated(1, message=CHANGED))], 1, Reason.ARTIFACT_CHANGED, "other bytes"),
+        (job(), [of_job(state=terminated(1, message=LOAD_FAILED))], 1, Reason.PREFLIGHT_FAILED, "LoadFailed: no graph"),
+        (job(), [of_job(state=terminated(1))], 1, Reason.PREFLIGHT_FAILED, "exit code 1"),
+        (
+            job(),
+            [of_job(state=terminated(75, message=UNREACHABLE))],
+            75,
+            Reason.REGISTRY_UNREACHABLE,
+            "mlflow:5000 cannot be reached",
+        ),
+        (job(), [of_job(state=terminated(75))], 75, Reason.JOB_CANNOT_TELL, "exit code 75"),
+        (job(), [of_job(state=terminated(137, reason="OOMKilled"))], 1, Reason.OUT_OF_MEMORY, "OOMKilled"),
+        (job(), [of_job(state=terminated(137))], 75, Reason.CONTAINER_CRASHED, "exit code 137"),
+        (job(), [of_job(state=terminated(2))], 1, Reason.CONTAINER_CRASHED, "exit code 2"),
+        (job(), [of_job(state=terminated(1), conditions=(EVICTED,))], 75, Reason.JOB_CANNOT_TELL, "evicted"),
+        (
+            job(),
+            [of_job(phase="Failed", reason="Evicted", containerStatuses=[])],
+            75,
+            Reason.JOB_CANNOT_TELL,
+            "evicted",
+        ),
+        (job(), [of_job(state=terminated(1), deleted=True)], 75, Reason.JOB_CANNOT_TELL, "removed"),
+        (job(DEADLINE), [], 75, Reason.JOB_DEADLINE_EXCEEDED, "600 s"),
+        (
+            job(is_true("FailureTarget", "DeadlineExceeded")),
+            [of_job(state=terminated(1))],
+            75,
+            Reason.JOB_DEADLINE_EXCEEDED,
+            "",
+        ),
+        (job(is_true("Failed", "BackoffLimitExceeded")), [], 75, Reason.JOB_CANNOT_TELL, "removed"),
+        (job(is_true("Complete")), [], 75, Reason.JOB_CANNOT_TELL, "before its result was read"),
+    ],
+)
+def test_a_preflight_is_reported_as_it_ended(
+    seen: Json, pods: list[Json], exit_code: int | None, reason: Reason | None, said: str
+) -> None:
+    report = preflight_report(seen, pods)
+    assert (report.exit_code, report.reason) == (exit_code, reason)
+    assert said in report.message
+    assert report.attempt == 3
+
+
+def test_a_passed_preflight_brings_the_digest() -> None:
+    report = preflight_report(job(), [of_job(state=terminated(0, message=PASSED))])
+    assert report.digest == DIGEST
+
+
+def test_a_pod_of_another_job_proves_nothing() -> None:
+    report = preflight_report(job(), [pod(owner="job-2", state=terminated(0, message=PASSED))])
+    assert report.exit_code is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "pods", "verdict", "reason"),
+    [
+        (job(annotations=GATE), [], Verdict.PENDING, Reason.JOB_RUNNING),
+        (job(annotations=GATE), [of_job()], Verdict.PENDING, Reason.JOB_RUNNING),
+        (
+            job(annotations=GATE),
+            [of_job(state=waiting("ImagePullBackOff"))],
+            Verdict.INCONCLUSIVE,
+            Reason.IMAGE_PULL_FAILED,
+        ),
+        (job(annotations=GATE), [of_job(state=terminated(0))], Verdict.PASS, Reason.JOB_PASSED),
+        (job(is_true("Complete"), annotations=GATE), [], Verdict.PASS, Reason.JOB_PASSED),
+        (job(annotations=GATE), [of_job(state=terminated(1))], Verdict.FAIL, Reason.JOB_FAILED),
+        (job(annotations=GATE), [of_job(state=terminated(75))], Verdict.INCONCLUSIVE, Reason.JOB_CANNOT_TELL),
+        (job(annotations=GATE), [of_job(state=terminated(127))], Verdict.INCONCLUSIVE, Reason.JOB_CANNOT_TELL),
+        (
+            job(annotations=GATE),
+            [of_job(state=terminated(137, reason="OOMKilled"))],
+            Verdict.INCONCLUSIVE,
+            Reason.OUT_OF_MEMORY,
+        ),
+        (
+            job(annotations=GATE),
+            [of_job(state=terminated(1), conditions=(EVICTED,))],
+            Verdict.INCONCLUSIVE,
+            Reason.JOB_CANNOT_TELL,
+        ),
+        (
+            job(annotations=GATE),
+            [of_job(state=terminated(0), conditions=(EVICTED,))],
+            Verdict.PASS,
+            Reason.JOB_PASSED,
+        ),
+        (job(DEADLINE, annotations=GATE), [], Verdict.INCONCLUSIVE, Reason.JOB_DEADLINE_EXCEEDED),
+        (
+            job(is_true("Failed", "BackoffLimitExceeded"), annotations=GATE),
+            [],
+            Verdict.INCONCLUSIVE,
+            Reason.JOB_CANNOT_TELL,
+        ),
+    ],
+)
+def test_only_0_and_1_are_verdicts_of_a_gate(seen: Json, pods: list[Json], verdict: Verdict, reason: Reason) -> None:
+    status = gate_verdict(seen, pods)
+    assert (status.name, status.step) == ("smoke", "half")
+    assert (status.verdict, status.reason) == (verdict, reason)
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ("accuracy 0.81 is below 0.85\n", "accuracy 0.81 is below 0.85"),
+        ('{"message": "accuracy 0.81", "accuracy": 0.81}', "accuracy 0.81"),
+        ("", "exit code 1 (Error)"),
+    ],
+)
+def test_a_gate_s_own_words_are_its_message(left: str, said: str) -> None:
+    status = gate_verdict(job(annotations=GATE), [of_job(state=terminated(1, message=left))])
+    assert status.message == said
+    assert status.last_check_time == datetime.fromisoformat(ENDED)
