@@ -41,7 +41,7 @@ def _idle(draft: Draft, snapshot: Snapshot, now: datetime) -> Draft:
     status = draft.status
     if status.stable is None and len(snapshot.route.hashes) == 1:
         routed = snapshot.revisions.get(*snapshot.route.hashes)
-        if routed is not None:
+        if routed is not None and routed.hash not in {entry.hash for entry in status.rejected}:
             return moves.adopt(draft, snapshot, routed)
     wanted = wanted_revision(snapshot, status)
     if wanted is None or snapshot.conflict is not None or is_paused(snapshot, status):

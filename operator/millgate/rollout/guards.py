@@ -113,16 +113,18 @@ def superseded(snapshot: Snapshot, candidate: Track, stable: Track | None) -> Ta
 
 def candidate_must_go(snapshot: Snapshot, rollout: RolloutStatus, candidate: Track, now: datetime) -> TakeBack | None:
     """The first reason to take back a candidate in flight, the strongest evidence first."""
-    status = snapshot.status
-    observed = snapshot.revisions.get(candidate.hash)
+    stable = snapshot.status.stable
+    if stable is None:
+        # The first revision has nothing to be compared with and nobody to give its traffic back to. Once it answers
+        # requests it is promoted before it is replaced; until then its pods keep trying and the status says stalled.
+        return superseded(snapshot, candidate, None) if live_weight(rollout) == 0 else None
     has_traffic = live_weight(rollout) > 0
     return (
         failed_gate(snapshot, rollout)
-        or (crashed(observed, rollout) if has_traffic and status.stable else None)
-        or unavailable(snapshot, candidate, status.stable)
-        or superseded(snapshot, candidate, status.stable)
-        # Without a stable revision there is nothing to go back to: the pods keep trying, and the status says stalled.
-        or (overdue(snapshot, rollout, now) if status.stable else None)
+        or (crashed(snapshot.revisions.get(candidate.hash), rollout) if has_traffic else None)
+        or unavailable(snapshot, candidate, stable)
+        or superseded(snapshot, candidate, stable)
+        or overdue(snapshot, rollout, now)
     )
 
 

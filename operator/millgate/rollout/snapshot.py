@@ -79,7 +79,7 @@ class ObservedRoute:
 class JobReport:
     """How a preflight or gate Job stands. `exit_code` is None while it runs, 0 pass, 1 fail, 75 cannot tell.
 
-    `attempt` is the number that the plan gave to `RunPreflight`; `step_start` binds a gate's Job to one visit of a step.
+    `attempt` is the number that the plan gave to `RunPreflight`.
     """
 
     exit_code: int | None

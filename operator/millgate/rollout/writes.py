@@ -155,7 +155,9 @@ def _clearing(snapshot: Snapshot, status: Status) -> tuple[Action, ...]:
         if snapshot.revisions[hash_].desired_replicas > 0 and snapshot.route.hashes != {hash_}
     ]
     beyond = idle[snapshot.spec.rollout.revision_history_limit :]
-    gone = [Retire(hash_) for hash_ in beyond if snapshot.revisions[hash_].pods == 0]
+    gone = [
+        Retire(hash_) for hash_ in beyond if snapshot.revisions[hash_].pods == 0 and hash_ not in snapshot.route.hashes
+    ]
     return (*down, *gone)
 
 

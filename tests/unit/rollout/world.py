@@ -1,4 +1,4 @@
-"""A cluster in a few lines: it carries out plans, may fail or die at any write, and watches the promises at each of them."""
+"""A cluster in a few lines: it carries out plans, may fail or die at any write, and watches the promises at each."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ EPOCH = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 OPEN = "open"
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The operator died, or the API server refused: nothing after this write happens."""
 
 
@@ -139,14 +139,14 @@ class World:
         try:
             for action in made.actions:
                 self._perform(action, made)
-        except Killed:
+        except KilledError:
             failed = True
         try:
             self._store(made)
             if not failed:
                 for action in made.then:
                     self._perform(action, made)
-        except Killed:
+        except KilledError:
             pass
         if self.pods_come_by_themselves:
             self.pods_become_ready()
@@ -168,7 +168,7 @@ class World:
         if self.fail_at_write is not None and self.writes == self.fail_at_write:
             self.log.append(f"FAILED {what}")
             self.writes += 1
-            raise Killed(what)
+            raise KilledError(what)
         self.writes += 1
         self.log.append(what)
 
@@ -177,7 +177,7 @@ class World:
             self._write(f"status {made.status.rollout.stage if made.status.rollout else 'Idle'}")
             self.status = Status.model_validate(made.status.to_json())
 
-    def _perform(self, action: Action, made: Plan) -> None:
+    def _perform(self, action: Action, made: Plan) -> None:  # noqa: C901  # one case an action
         match action:
             case EnsureRevision(wanted, digest, replicas):
                 self._ensure(wanted, digest, replicas)
@@ -215,7 +215,8 @@ class World:
         if workload is None or workload.desired == replicas:
             return
         self._write(f"scale {workload.revision.model_version} {workload.desired}->{replicas}")
-        if replicas == 0:
+        others = any(other.ready for key, other in self.workloads.items() if key != hash_)
+        if replicas == 0 and (others or self.status.stable is not None):
             assert self.route != hash_, f"never-nowhere: {hash_} gets all traffic and is scaled to zero"
         stable = self.status.stable
         if stable is not None and hash_ == stable.hash and replicas < workload.desired:
@@ -255,8 +256,10 @@ class World:
 
     def _check_back_first(self, before: Status, made: Plan) -> None:
         after = made.status.rollout
-        newly = after is not None and after.stage is Stage.ROLLING_BACK and (
-            before.rollout is None or before.rollout.stage is not Stage.ROLLING_BACK
+        newly = (
+            after is not None
+            and after.stage is Stage.ROLLING_BACK
+            and (before.rollout is None or before.rollout.stage is not Stage.ROLLING_BACK)
         )
         if not newly or made.status.stable is None:
             return
@@ -298,7 +301,10 @@ class World:
                 model = self.workloads.get(key[0])
                 told = digest or (model.digest if model else None) or f"sha256:{key[0]}"
                 self.preflights[key] = replace(
-                    report, exit_code=exit_code, digest=told if exit_code == 0 else None, message="the preflight says so"
+                    report,
+                    exit_code=exit_code,
+                    digest=told if exit_code == 0 else None,
+                    message="the preflight says so",
                 )
 
     def crash(self, hash_: str) -> None:
