@@ -32,3 +32,18 @@ lint: sync ## ruff, mypy --strict, import-linter
 .PHONY: unit
 unit: sync ## tests of the pure core: no network, under a minute
 	$(RUN) pytest tests/unit
+
+.PHONY: serving
+serving: sync ## the real model server and a real MLflow on loopback
+	$(RUN) pytest tests/serving
+
+.PHONY: controlplane
+controlplane: sync ## the operator on a real API server with a real Prometheus; pods are KWOK's
+	$(RUN) pytest tests/controlplane
+
+.PHONY: e2e
+e2e: sync ## real pods, real clients: a good version promoted, a bad one taken back, nothing lost
+	$(RUN) pytest e2e
+
+.PHONY: test
+test: lint unit serving controlplane e2e ## everything that CI runs
