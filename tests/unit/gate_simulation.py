@@ -43,7 +43,10 @@ def detection_seconds(world: World, random: np.random.Generator, test: CompareTe
     stable_errors = random.binomial(stable, base)
     evidence = Evidence()
     for index, start in enumerate(starts):
-        arms = Arm(int(candidate[index]), int(candidate_errors[index])), Arm(int(stable[index]), int(stable_errors[index]))
+        arms = (
+            Arm(int(candidate[index]), int(candidate_errors[index])),
+            Arm(int(stable[index]), int(stable_errors[index])),
+        )
         begun = STEPS[: int(start) // STEP_SECONDS + 1]
         evidence = fold(evidence, test, begun, Interval(int(start), int(start) + INTERVAL_SECONDS, *arms))
         if evidence.crossing is not None:

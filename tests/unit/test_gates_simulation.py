@@ -1,4 +1,4 @@
-"""Verdicts against the figures of facts/gates.md 2.2: few false rollbacks, and bad candidates found as fast as there."""
+"""Verdicts against the figures of facts/gates.md 2.2: few false rollbacks, bad candidates found as fast as there."""
 
 from collections.abc import Callable
 

@@ -68,7 +68,7 @@ def _refuse_what_parsers_read_differently(promql: str) -> None:
     A carriage return ends a comment for one and not for the other; only one of them reads escapes between backticks.
     """
     for index, character in enumerate(promql):
-        if character != "\n" and not character.isprintable():
+        if character not in "\n\t" and not character.isprintable():
             raise QueryRefusedError(f"character {index + 1} is a control character")
     if "`" in promql:
         raise QueryRefusedError(f"character {promql.index('`') + 1} is a backtick: write strings between double quotes")

@@ -1,0 +1,181 @@
+"""A course read tick by tick, in pieces, or all at once by a fresh process comes to the same figures."""
+
+import random
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from millgate.api.spec import Compare, ComparePreset
+from millgate.gates.compare import TrafficStep
+from millgate.gates.course import CompareCourse, Course
+from millgate.gates.grid import Grid
+from millgate.gates.latency import Bound
+
+NOON = 1_700_000_000
+GRID = Grid(NOON, 10)
+STEPS = (TrafficStep("canary-10", NOON - 0.5), TrafficStep("half", NOON + 103.0), TrafficStep("most", NOON + 200.0))
+ERRORS = CompareCourse("errors", Compare(preset=ComparePreset.ERRORS), 0.005)
+LATENCY = CompareCourse("latency", Compare(preset=ComparePreset.LATENCY, max_ratio="1.5"), 0.005)
+POINTS = GRID.points(NOON, NOON + 400)
+AT = datetime.fromtimestamp(NOON + 401, UTC)
+
+
+@dataclass(frozen=True)
+class Read:
+    labels: dict[str, str]
+    samples: tuple[tuple[float, float], ...]
+
+    def within(self, points: range) -> "Read":
+        return Read(self.labels, tuple(sample for sample in self.samples if sample[0] in points))
+
+
+def course(*gates: CompareCourse, steps: tuple[TrafficStep, ...] = STEPS) -> Course:
+    return Course("fraud-2-rnew", "rnew", "rold", GRID, steps, gates or (ERRORS, LATENCY))
+
+
+def scraped(seed: int, points: range = POINTS) -> list[Read]:
+    """Pods of both revisions that count, restart and vanish from sight at random."""
+    dice = random.Random(seed)
+    series = []
+    for pod in range(4):
+        revision = "rnew" if pod % 2 else "rold"
+        totals = dict.fromkeys(("requests", "errors", "count", "bucket"), 0.0)
+        samples: dict[str, list[tuple[float, float]]] = {name: [] for name in totals}
+        for point in points:
+            if dice.random() < 0.05:
+                totals = dict.fromkeys(totals, 0.0)
+            answered, failed, slow = dice.randrange(40), dice.randrange(3), dice.randrange(3)
+            totals["requests"] += answered
+            totals["count"] += answered
+            totals["errors"] += min(failed, answered)
+            totals["bucket"] += answered - min(slow, answered)
+            if dice.random() < 0.9:
+                for name, value in totals.items():
+                    samples[name].append((float(point), value))
+        own = {"revision": revision, "pod": str(pod), "namespace": "ns"}
+        series += [
+            Read({**own, "__name__": "millgate_requests_total"}, tuple(samples["requests"])),
+            Read({**own, "__name__": "millgate_request_errors_total"}, tuple(samples["errors"])),
+            Read({**own, "__name__": "millgate_request_duration_seconds_count"}, tuple(samples["count"])),
+            Read(
+                {**own, "__name__": "millgate_request_duration_seconds_bucket", "le": "0.5"}, tuple(samples["bucket"])
+            ),
+        ]
+    return series
+
+
+def with_bound(gate: CompareCourse) -> CompareCourse:
+    return replace(gate, bound=Bound("0.5", NOON), dispersion=1.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(min_value=0, max_value=2**32), st.lists(st.integers(min_value=1, max_value=12), min_size=1))
+def test_reading_in_pieces_gives_the_same_figures_as_reading_all_at_once(seed: int, pieces: list[int]) -> None:
+    series = scraped(seed)
+    whole = course(ERRORS, with_bound(LATENCY)).folded(series, POINTS)
+    piecewise, position, turn = course(ERRORS, with_bound(LATENCY)), NOON, 0
+    while position < POINTS[-1]:
+        points = GRID.points(position, POINTS[-1])[: pieces[turn % len(pieces)] + 1]
+        piecewise = piecewise.folded([one.within(points) for one in series], points)
+        position, turn = points[-1], turn + 1
+    assert piecewise == whole
+
+
+def test_reading_a_point_again_counts_nothing_twice() -> None:
+    series = scraped(1)
+    once = course(ERRORS).folded(series, POINTS)
+    assert once.folded(series, POINTS) == once
+    assert once.gates[0].evidence.tallies[0].candidate.requests > 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(min_value=0, max_value=2**32))
+def test_steps_that_begin_while_it_is_read_change_nothing(seed: int) -> None:
+    """Live, a step is not known before it begins; the fresh process that reads it again knows them all."""
+    series, live = scraped(seed), course(ERRORS, steps=STEPS[:1])
+    for point in POINTS[1:]:
+        begun = tuple(step for step in STEPS if step.start_seconds <= point)
+        live = live.continued(course(ERRORS, steps=begun))
+        points = GRID.points(point - 10, point)
+        live = live.folded([one.within(points) for one in series], points)
+    fresh = course(ERRORS).folded(series, POINTS)
+    assert live == fresh
+    assert live.verdicts(AT) == fresh.verdicts(AT)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(course(ERRORS), rollout_id="fraud-3-rnew"),
+        replace(course(ERRORS), candidate="rother"),
+        replace(course(ERRORS), stable="rother"),
+        replace(course(ERRORS), grid=Grid(NOON, 15)),
+        replace(course(ERRORS), grid=Grid(NOON + 1, 10)),
+        course(replace(ERRORS, alpha=0.01)),
+        course(replace(ERRORS, compare=Compare(preset=ComparePreset.ERRORS, max_ratio="2"))),
+        course(ERRORS, LATENCY),
+        course(ERRORS, steps=STEPS[:2]),
+        course(ERRORS, steps=(*STEPS, TrafficStep("late", NOON + 390.0))),
+    ],
+    ids=[
+        "another rollout",
+        "another candidate",
+        "another stable",
+        "another interval",
+        "another anchor",
+        "another alpha",
+        "another margin",
+        "another gate",
+        "a step less",
+        "a step that began in what was read already",
+    ],
+)
+def test_evidence_of_something_else_is_not_carried_over(other: Course) -> None:
+    known = course(ERRORS).folded(scraped(2), POINTS)
+    assert known.continued(other) == other
+
+
+def test_evidence_is_carried_over_when_nothing_or_only_the_next_step_is_new() -> None:
+    known = course(ERRORS).folded(scraped(2), POINTS)
+    assert known.continued(course(ERRORS)) == known
+    following = TrafficStep("next", NOON + 401.0)
+    assert known.continued(course(ERRORS, steps=(*STEPS, following))) == replace(known, steps=(*STEPS, following))
+
+
+def test_a_latency_gate_judges_only_what_came_after_its_bound_was_known() -> None:
+    late = replace(LATENCY, bound=Bound("0.5", NOON + 200), dispersion=1.0)
+    judged = course(late).folded(scraped(3), POINTS).gates[0].evidence
+    again = course(late).folded([one.within(GRID.points(NOON + 200, NOON + 400)) for one in scraped(3)], POINTS)
+    assert judged == again.gates[0].evidence
+
+
+def test_without_enough_requests_of_stable_a_latency_gate_says_what_it_lacks() -> None:
+    thin = [Read({"le": le}, ((float(NOON), count),)) for le, count in (("0.5", 9.0), ("+Inf", 10.0))]
+    status = course(LATENCY).with_bounds(thin, NOON).verdicts(AT)[0]
+    assert (status.verdict.value, status.reason) == ("Inconclusive", "NoData")
+    assert "0.99 quantile" in status.message
+
+
+def test_clustered_errors_of_stable_before_the_rollout_damp_the_evidence() -> None:
+    gate = course(ERRORS)
+    hour = gate.history_points()
+    own = {"revision": "rold", "pod": "1"}
+    clusters = Read(
+        {**own, "__name__": "millgate_request_errors_total"},
+        tuple((float(t), 10.0 * (i // 10)) for i, t in enumerate(hour)),
+    )
+    requests = Read(
+        {**own, "__name__": "millgate_requests_total"}, tuple((float(t), 100.0 * i) for i, t in enumerate(hour))
+    )
+    measure = ERRORS.measure
+    assert measure is not None
+    calm = gate.with_dispersion([requests], {"errors": measure}).gates[0].dispersion
+    damped = gate.with_dispersion([requests, clusters], {"errors": measure}).gates[0].dispersion
+    assert calm == 1.0
+    assert damped is not None
+    assert damped > 5
+    assert len(hour) == 361
+    assert hour[-1] == NOON
