@@ -20,7 +20,7 @@ from e2e.cluster import components, ports, spawn
 from e2e.cluster.api import Api
 from e2e.cluster.gobuild import HK, KWOK, PROMETHEUS, Builder
 from e2e.cluster.identity import write_credentials, write_keys
-from e2e.cluster.paths import ClusterError, Layout, layout, locked, write_if_changed
+from e2e.cluster.paths import ClusterError, Layout, cache, layout, locked, write_if_changed
 from e2e.cluster.processes import Runner
 from e2e.cluster.progress import phase, say
 from e2e.cluster.supervisor import Component, answers
@@ -134,7 +134,15 @@ def _wait_ready(here: Layout, nodes: int, *, give_up_on_dead: bool = False) -> b
         except OSError:
             pass
         time.sleep(0.05)
-    raise ClusterError(f"the control plane is not ready after {READY_SECONDS:.0f} s; its logs: {here.log}")
+    raise ClusterError(f"the control plane is not ready after {READY_SECONDS:.0f} s ({spawn.trouble(here)})")
+
+
+def _purge_orphans() -> None:
+    """Files of control planes whose test process was killed before it could remove them."""
+    for state in (cache() / "state").glob("t*-*"):
+        owner = state.name[1:].partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            spawn.end(layout(state.name), purge=True)
 
 
 class ControlPlane:
@@ -155,6 +163,8 @@ class ControlPlane:
         return self
 
     def __enter__(self) -> Self:
+        if self._purge:
+            _purge_orphans()
         bring_up(self.name, self._options)
         return self
 

@@ -123,7 +123,7 @@ def _wait_ready(here: Layout) -> None:
     """Only a thread that has entered the cluster's network can ask its API server."""
     pid = spawn.supervisor_pid(here)
     if pid is None:
-        raise ClusterError(f"the node ended; see {here.log}/supervisor.log")
+        raise ClusterError(f"the node ended ({spawn.trouble(here)})")
     with ThreadPoolExecutor(1, initializer=enter_network, initargs=(pid,)) as inside:
         inside.submit(_poll_ready, here).result()
 
@@ -139,4 +139,4 @@ def _poll_ready(here: Layout) -> None:
             if not spawn.running(here):
                 break
         time.sleep(0.1)
-    raise ClusterError(f"the node is not Ready; its logs: {here.log}")
+    raise ClusterError(f"the node is not Ready ({spawn.trouble(here)})")

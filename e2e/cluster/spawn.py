@@ -41,6 +41,19 @@ def running(layout: Layout) -> bool:
     return True
 
 
+def trouble(layout: Layout) -> str:
+    """For an error message: which components ended by themselves, and where to read why."""
+    try:
+        planned = [component["name"] for component in json.loads(layout.plan.read_text())["components"]]
+        alive = ask(layout, do="status")["components"]
+    except FileNotFoundError:
+        return "it was ended meanwhile"
+    except ClusterError as reason:
+        return f"{reason}; its log: {layout.log}/supervisor.log"
+    ended = [name for name in planned if name not in alive]
+    return f"not running: {', '.join(ended) or 'none'}; logs: {layout.log}"
+
+
 def supervisor_pid(layout: Layout) -> int | None:
     """The supervisor's process id as seen from here (inside its namespace it is 1)."""
     for pid in marked(layout.state):
