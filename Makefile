@@ -47,3 +47,11 @@ e2e: sync ## real pods, real clients: a good version promoted, a bad one taken b
 
 .PHONY: test
 test: lint unit serving controlplane e2e ## everything that CI runs
+
+.PHONY: demo
+demo: sync ## a real model is released, promoted, taken back and rolled back on real pods; the cluster stays up
+	@$(RUN) python -m e2e.demo up
+
+.PHONY: demo-down
+demo-down: sync ## end the demo's cluster: no process, mount or network rule of it stays
+	@$(RUN) python -m e2e.demo down

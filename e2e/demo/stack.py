@@ -18,6 +18,7 @@ OPERATOR_NAMESPACE = "millgate-system"
 NAMESPACES = (MODEL_NAMESPACE, PLATFORM_NAMESPACE, OPERATOR_NAMESPACE)
 NAME = "digits"
 CLIENTS = "clients"
+SCRAPE_SECONDS = 2
 _PLACE = re.compile(r"@([A-Z_]+)@")
 
 
@@ -32,8 +33,12 @@ def values(images: Images) -> dict[str, Any]:
     repository, _, tag = images.operator.reference.rpartition(":")
     return {
         "image": {"repository": repository, "tag": tag},
+        "podAnnotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"},
         "config": {
-            "prometheus": {"url": f"http://prometheus.{PLATFORM_NAMESPACE}.svc:9090"},
+            "prometheus": {
+                "url": f"http://prometheus.{PLATFORM_NAMESPACE}.svc:9090",
+                "scrapeIntervalSeconds": SCRAPE_SECONDS,
+            },
             "registries": [{"name": "default", "uri": f"http://mlflow.{PLATFORM_NAMESPACE}.svc:5000"}],
             "defaultServingImage": images.serving.reference,
         },
@@ -54,7 +59,7 @@ def install_millgate(kubectl: Kubectl, images: Images) -> None:
         ],
         stdin=json.dumps(values(images)),
     )
-    kubectl.apply(render("prometheus", prometheus_image=images.prometheus.reference))
+    kubectl.apply(render("prometheus", prometheus_image=images.prometheus.reference, scrape_seconds=str(SCRAPE_SECONDS)))
 
 
 def await_millgate(kubectl: Kubectl) -> None:
