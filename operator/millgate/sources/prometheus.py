@@ -79,7 +79,7 @@ class Prometheus:
 
         def ask(remaining: float) -> Any:
             return self._client.custom_query(
-                promql, params={**params, "timeout": f"{remaining:.3f}s"}, timeout=remaining
+                promql, params={**params, "timeout": f"{remaining:.3f}"}, timeout=remaining
             )
 
         return _series(await self._in_thread(ask))
@@ -101,7 +101,7 @@ class Prometheus:
                 start_time=datetime.fromtimestamp(first, UTC),
                 end_time=datetime.fromtimestamp(last, UTC),
                 step=str(step_seconds),
-                params={"timeout": f"{remaining:.3f}s"},
+                params={"timeout": f"{remaining:.3f}"},
                 timeout=remaining,
             )
 
