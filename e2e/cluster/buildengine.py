@@ -10,7 +10,7 @@ from typing import Protocol
 
 from e2e.cluster import debian, hostbase, tarimage, wheels
 from e2e.cluster.paths import ClusterError, cache, locked, scratch
-from e2e.cluster.processes import Runner
+from e2e.cluster.processes import Result, Runner
 from e2e.cluster.progress import phase
 
 PYTHON_BASE = "docker.io/library/python:3.11-slim-bookworm"
@@ -101,12 +101,22 @@ class Buildah:
             pull = ["--pull-never"] if is_debian_12() else []
             options: list[str | Path] = ["--isolation", "chroot", "--layers", *pull, *volumes, *_arguments(job)]
             self._buildah(run, ["bud", *options, "-f", job.containerfile, "-t", job.reference, job.context])
+            self._tidy(run, job.reference)
             self._buildah(run, ["push", "-D", "-q", job.reference, f"docker-archive:{tar}:{job.reference}"])
 
-    def _buildah(self, run: Path, argv: Sequence[str | Path]) -> None:
+    def _tidy(self, run: Path, reference: str) -> None:
+        """Containers that a killed build left (nobody else builds now), and this image's older builds but for one."""
+        self._buildah(run, ["rm", "--all"])
+        name = reference.rpartition(":")[0]
+        listed = self._buildah(run, ["images", "--format", "{{.Name}}:{{.Tag}}"])  # newest first
+        same = [line for line in listed.out.splitlines() if line.rpartition(":")[0] == name and line != reference]
+        if same[1:]:
+            self._buildah(run, ["rmi", *same[1:]])
+
+    def _buildah(self, run: Path, argv: Sequence[str | Path]) -> Result:
         storage: list[str | Path] = ["--storage-driver", "overlay", "--root", self._home / "root", "--runroot", run]
         environment = {"PATH": debian.SYSTEM_PATH, "TMPDIR": str(run)}
-        self._runner.run([*ALONE, "buildah", *storage, *argv], env=environment)
+        return self._runner.run([*ALONE, "buildah", *storage, *argv], env=environment)
 
     def _base(self, run: Path) -> None:
         """Put the stand-in into buildah's store, once for each set of packages."""

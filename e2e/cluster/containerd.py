@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from pathlib import Path
 
 from e2e.cluster import tarimage
@@ -10,6 +11,7 @@ from e2e.cluster.processes import Runner
 from e2e.cluster.progress import phase
 
 START_SECONDS = 30.0
+KEPT_OF_EACH = 2
 
 
 class Images:
@@ -35,14 +37,26 @@ class Images:
             wanted = tarimage.contents(tar)
         except (OSError, ValueError) as reason:
             raise ClusterError(str(reason)) from reason
-        marks = [self._mark(reference) for reference in wanted.references]
-        if marks and all(mark.exists() and mark.read_text() == wanted.digest for mark in marks):
+        marks = {self._mark(reference): f"{wanted.digest} {reference}" for reference in wanted.references}
+        if marks and all(mark.exists() and mark.read_text() == text for mark, text in marks.items()):
             return
         with phase(f"import {' '.join(wanted.references) or tar}"):
             self._ctr("image", "import", tar)
-        for mark in marks:
+        for mark, text in marks.items():
             mark.parent.mkdir(exist_ok=True)
-            mark.write_text(wanted.digest)
+            mark.write_text(text)
+
+    def tidy(self) -> None:
+        """Forget old builds, keeping the newest of each name; for a new cluster, where no pod needs them yet."""
+        kept: Counter[str] = Counter()
+        marks = sorted((self._layout.state / "loaded").glob("*"), key=lambda mark: mark.stat().st_mtime, reverse=True)
+        for mark in marks:
+            reference = mark.read_text().partition(" ")[2]
+            name = reference.rpartition(":")[0]
+            kept[name] += 1
+            if kept[name] > KEPT_OF_EACH:
+                mark.unlink()
+                self._ctr("image", "rm", reference, check=False)
 
     def _mark(self, reference: str) -> Path:
         return self._layout.state / "loaded" / re.sub(r"[^A-Za-z0-9._-]", "_", reference)

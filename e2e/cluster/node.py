@@ -88,6 +88,7 @@ def _start(here: Layout, binary: Path, pause: Image) -> None:
     spawn.wait_for_supervisor(here)
     images = Images(here, runner)
     images.wait()
+    images.tidy()
     images.load(pause.tar)
     _wait_ready(here)
 

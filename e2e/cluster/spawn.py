@@ -112,8 +112,8 @@ def wait_for_supervisor(layout: Layout, *, seconds: float = 20.0) -> None:
 
 def end(layout: Layout, *, purge: bool = False) -> int:
     """End every process of the cluster and clear what it left; gives how many processes there were."""
-    if not layout.state.exists():
-        return 0
+    if not layout.state.exists():  # no cluster yet, but perhaps builds that are for it
+        return end_marked(layout.state)
     with locked(layout.state / "spawn.lock"):
         ended = end_marked(layout.state)
         remove_cgroups(layout.name)

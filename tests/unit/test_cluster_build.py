@@ -1,5 +1,6 @@
 """Programs and images are built once for their content, and never half."""
 
+import os
 import shutil
 import tarfile
 import tempfile
@@ -237,6 +238,25 @@ def test_a_tar_is_imported_once_and_again_when_its_tag_means_other_bytes(tmp_pat
     assert [line.split()[-1] for line in containerd.seen] == [str(tars[number]) for number in (0, 1, 0)]
 
 
+def test_a_new_cluster_forgets_all_but_the_newest_builds_of_an_image(tmp_path: Path) -> None:
+    here = layout("c1")
+    here.state.mkdir(parents=True)
+    containerd = Commands()
+    store = Images(here, containerd)
+    for number, name in enumerate(["app:1", "other:1", "app:2", "app:3"]):
+        tar = tmp_path / f"{number}.tar"
+        tarimage.write(tar, f"localhost/{name}", [bytes([number])], tarimage.Config(command=("x",)))
+        store.load(tar)
+        for mark in (here.state / "loaded").glob(f"*{name.replace(':', '_')}"):
+            os.utime(mark, (number, number))
+    containerd.seen.clear()
+    store.tidy()
+    store.tidy()
+    assert [line.split()[5:] for line in containerd.seen] == [["image", "rm", "localhost/app:1"]]
+    store.load(tmp_path / "0.tar")
+    assert containerd.seen[-1].endswith(f"image import {tmp_path}/0.tar")
+
+
 def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_text("not a tar")
     store = Images(layout("c1"), Commands())
@@ -248,7 +268,8 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
 def test_buildah_runs_in_namespaces_of_its_own_and_never_asks_a_registry_for_the_stand_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commands = Commands()
+    listed = "localhost/app:1\nlocalhost/app-two:7\nlocalhost/app:9\nlocalhost/app:8\n"
+    commands = Commands(lambda words: Result(0, listed, "") if "images" in words else None)
     monkeypatch.setattr(buildengine.os, "geteuid", lambda: 0)
     monkeypatch.setattr(buildengine.debian, "ensure", lambda *_: None)
     monkeypatch.setattr(buildengine, "is_debian_12", lambda: True)
@@ -258,7 +279,8 @@ def test_buildah_runs_in_namespaces_of_its_own_and_never_asks_a_registry_for_the
     job = Job(Path("/r/Containerfile"), Path("/context"), "localhost/app:1", {"A": "1"})
     Buildah(commands).build(job, tmp_path / "app.tar")
     assert all(line.startswith("unshare --mount --pid --fork --kill-child") for line in commands.seen)
-    build, push = commands.seen
+    build, _, _, forget, push = commands.seen
     assert "--pull-never" in build
     assert build.endswith("--build-arg A=1 -f /r/Containerfile -t localhost/app:1 /context")
+    assert forget.endswith(" rmi localhost/app:8")  # the newest other one still serves as a cache of layers
     assert push.endswith(f"push -D -q localhost/app:1 docker-archive:{tmp_path}/app.tar:localhost/app:1")

@@ -72,6 +72,15 @@ def test_everything_that_descends_from_a_marked_process_is_ended_and_nothing_els
             other.wait()
 
 
+def test_builds_for_a_cluster_that_never_started_are_ended_too() -> None:
+    absent = Layout("c2", Path("/nonexistent/state/c2"))
+    build = subprocess.Popen(["sleep", "600"], env=marked_environment(absent.state))
+    eventually(lambda: list(marked(absent.state)) == [build.pid])
+    assert spawn.end(absent) == 1
+    assert build.wait() == -signal.SIGKILL
+    assert not absent.state.exists()
+
+
 def test_a_process_that_ends_its_own_cluster_lives_on(here: Layout) -> None:
     script = (
         "from pathlib import Path; from e2e.cluster.processes import end_marked\n"
