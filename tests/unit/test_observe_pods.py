@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millgate.api.conditions import Reason
@@ -135,7 +135,8 @@ def test_the_order_in_which_pods_are_listed_changes_nothing(kinds: list[str]) ->
     assert pod_facts(pods).ready == kinds.count("ready")
 
 
-@given(st.text(max_size=1500) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(str))
+@settings(max_examples=40)
+@given(st.text(max_size=800) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(str))
 def test_whatever_a_container_leaves_behind_becomes_one_bounded_line(text: str) -> None:
     words = last_words(text)
     assert len(words.message) <= MESSAGE_CHARACTERS

@@ -92,12 +92,11 @@ class _Performer:
         await self._put(SERVICE, revision_service(self._parent, action.revision.hash))
 
     async def _scale(self, name: str, replicas: int) -> None:
+        """A Deployment that was not observed is not there, has just been created with its size, or is not ours."""
         found = self._found(DEPLOYMENT, name)
-        if found is not None and found["spec"].get("replicas") == replicas:
+        if found is None or found["spec"].get("replicas") == replicas:
             return
-        patch: Json = {"spec": {"replicas": replicas}}
-        if found is not None:
-            patch["metadata"] = {"uid": found["metadata"]["uid"]}
+        patch = {"metadata": {"uid": found["metadata"]["uid"]}, "spec": {"replicas": replicas}}
         await self._api.patch(DEPLOYMENT, self._parent.namespace, name, patch)
 
     async def _route(self, action: Route) -> None:

@@ -122,7 +122,7 @@ def _server_pod(parent: Parent, revision: Revision, digest: str | None, settings
     server, folders = revision.server, model_folders(revision)
     probes = {
         "startupProbe": _probe("/readyz", ceil(startup_deadline_of(server) / PROBE_PERIOD_SECONDS)),
-        "readinessProbe": _probe("/readyz", failures=2),
+        "readinessProbe": _probe("/readyz", failures=3),
     }
     if revision.model.source is ModelSource.MLFLOW:
         # Only /readyz is asked of a server that is not ours: one without /livez would be restarted for ever.
