@@ -19,6 +19,7 @@ from millgate_serving.signature import Column, Signature, Tensor
 
 MAX_ROWS: Final = 10_000
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261
 _SHOWN_FIELDS = 20
 _SHOWN_CHARACTERS = 64
 
@@ -126,7 +127,7 @@ def _arrays(columns: Iterable[Sequence[Any]], fields: tuple[_Field, ...]) -> Arr
 
 def _array(values: Sequence[Any], field: _Field) -> npt.NDArray[Any]:
     if field.dtype.kind == "M":
-        values = [_naive(value) for value in values]
+        values = [_moment(value, field.name) for value in values]
     try:
         return np.array(values, field.dtype)
     except (ValueError, OverflowError, TypeError) as error:
@@ -134,7 +135,10 @@ def _array(values: Sequence[Any], field: _Field) -> npt.NDArray[Any]:
         raise Refusal(400, f"{field.name}: the rows must all have the same shape and fit into {name}") from error
 
 
-def _naive(moment: datetime | None) -> datetime | None:
+def _moment(moment: datetime | None, name: str) -> datetime | None:
+    """In UTC and without a zone. numpy counts nanoseconds in 64 bits and wraps silently outside of these years."""
+    if moment is not None and not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise Refusal(400, f"{name}: the year must be from {_FIRST_YEAR} to {_LAST_YEAR}")
     return moment if moment is None or moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 

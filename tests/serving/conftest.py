@@ -1,0 +1,113 @@
+"""Models on disk, a real MLflow registry, and one server for the tests that only ask questions."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.request import urlopen
+
+import pytest
+
+REGISTRY_START_SECONDS = 240
+
+
+@pytest.fixture(scope="session")
+def saved_models(tmp_path_factory):
+    """Folders with a model each, made on first use."""
+    import serving_models  # noqa: PLC0415 - imports MLflow and scikit-learn: seconds, which pure tests need not pay
+
+    root, made = tmp_path_factory.mktemp("saved"), {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            if name == "sleepy":
+                made[name] = serving_models.save_sleepy(root / name)
+            else:
+                made[name] = serving_models.save(getattr(serving_models, name)(), root / name)
+        return made[name]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def numbers(saved_models, tmp_path_factory):
+    """A running server of the usual model, shared by tests that leave it as they found it."""
+    from serving_process import serving  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("numbers")
+    with serving(folder, MILLGATE_MODEL_PATH=saved_models("numbers")) as server:
+        yield server.wait_ready()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def starting_registry(request, tmp_path_factory):
+    """`mlflow server` takes ten seconds and more to start, so it starts with the session, if a test will ask for it."""
+    if not any("registry" in item.fixturenames for item in request.session.items):
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("registry")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        *(str(Path(sys.executable).with_name("mlflow")), "server", "--host", "127.0.0.1", "--port", str(port)),
+        *("--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/registry.db"),
+        *("--artifacts-destination", str(folder / "artifacts")),
+    ]
+    variables = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=variables, stdout=log, stderr=log, cwd=folder)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        yield SimpleNamespace(url=url, port=port, artifacts=folder / "artifacts", process=process, log=folder / "log")
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def registry(starting_registry):
+    """`mlflow server` on loopback, with its artifact proxy. `artifacts` is its store on disk."""
+    _wait_until_up(starting_registry.url, starting_registry.process, starting_registry.log)
+    return starting_registry
+
+
+def _wait_until_up(url: str, process: subprocess.Popen, log: Path) -> None:
+    from serving_process import eventually  # noqa: PLC0415
+
+    def up() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urlopen(f"{url}/health", timeout=2) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    eventually(up, REGISTRY_START_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def registered(registry):
+    """Versions in the registry by the name of the model's maker, as the variables that an operator would set."""
+    import mlflow  # noqa: PLC0415
+    import serving_models  # noqa: PLC0415
+
+    mlflow.set_tracking_uri(registry.url)
+    mlflow.set_experiment("serving")
+    made = {}
+
+    def version(name: str, *, again: bool = False) -> dict[str, object]:
+        if name not in made or again:
+            source = serving_models.register(name, getattr(serving_models, name)())
+            number = mlflow.MlflowClient().search_model_versions(f"name='{name}'")[0].version
+            made[name] = {
+                "MLFLOW_TRACKING_URI": registry.url,
+                "MILLGATE_MODEL_NAME": name,
+                "MILLGATE_MODEL_VERSION": number,
+                "MILLGATE_MODEL_SOURCE": source,
+            }
+        return dict(made[name])
+
+    return version

@@ -1,0 +1,54 @@
+"""The image: its requirements are those of uv.lock, by hash, and the Containerfile keeps its promises."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+IMAGE = ROOT / "serving-image"
+LOCK = {}
+for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]:
+    LOCK.setdefault(package["name"], []).append(package)
+
+
+def needed(extra: str | None) -> set[tuple[str, str]]:
+    """Name and version of everything that the lock gives to the package, whatever the platform."""
+    (root,) = LOCK["millgate-serving"]
+    found, todo = set(), [*root["dependencies"], *root["optional-dependencies"].get(extra, [])]
+    while todo:
+        wanted = todo.pop()
+        for package in LOCK[wanted["name"]]:
+            if wanted.get("version", package["version"]) != package["version"]:
+                continue
+            key = (package["name"], package["version"])
+            if key not in found:
+                found.add(key)
+                todo += package.get("dependencies", [])
+                for name in wanted.get("extra", []):
+                    todo += package.get("optional-dependencies", {}).get(name, [])
+    return found
+
+
+@pytest.mark.parametrize(("file", "extra"), [("requirements-fast.txt", None), ("requirements-full.txt", "sklearn")])
+def test_the_pinned_requirements_are_in_step_with_the_lock(file, extra):
+    """When this fails: serving-image/requirements.sh"""
+    text = (IMAGE / file).read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip()]
+    pinned = {tuple(re.match(r"([\w.-]+)==([^ ;]+)", line).groups()): line for line in lines}
+    assert set(pinned) == needed(extra)
+    for (name, version), line in pinned.items():
+        (package,) = (p for p in LOCK[name] if p["version"] == version)
+        locked = {wheel["hash"] for wheel in [*package.get("wheels", []), *filter(None, [package.get("sdist")])]}
+        assert set(re.findall(r"sha256:[0-9a-f]{64}", line)) == locked, name
+
+
+def test_the_default_image_is_the_full_one_and_runs_without_root_or_shell():
+    text = (IMAGE / "Containerfile").read_text()
+    stages = re.findall(r"^FROM (\S+) AS (\S+)$", text, re.MULTILINE)
+    assert stages[-1] == ("base", "full")
+    assert {base for base, _ in stages} == {"python:3.11-slim-bookworm", "base"}
+    assert re.findall(r"^USER (.*)$", text, re.MULTILINE)[-1] == "10001:10001"
+    assert re.search(r'^ENTRYPOINT \["millgate-serving"\]$', text, re.MULTILINE)
+    assert text.count("--require-hashes") == text.count("pip install") == 2
