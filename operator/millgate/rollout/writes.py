@@ -6,6 +6,7 @@ They are repeated on every call and cost nothing where they hold already.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from millgate.api.names import visit_of
 from millgate.api.revision import Revision
 from millgate.api.spec import GateType, Step
 from millgate.api.status import RolloutStatus, Stage, Status, Track
@@ -95,11 +96,12 @@ def _to_candidate(snapshot: Snapshot, stable: Track | None, candidate: Track, we
 
 def _gate_jobs(snapshot: Snapshot, status: Status, rollout: RolloutStatus, step: Step) -> tuple[Action, ...]:
     revision = _revision(snapshot, status.candidate)
-    if revision is None:
+    if revision is None or rollout.step_start_time is None:
         return ()
     stable_hash = status.stable.hash if status.stable else None
+    visit = visit_of(rollout.step_start_time)
     return tuple(
-        RunGateJob(gate, step.name, revision, stable_hash, visit=len(rollout.steps))
+        RunGateJob(gate, step.name, revision, stable_hash, visit)
         for gate in step.gates or ()
         if gate.type is GateType.JOB
     )
