@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from millgate.api.names import visit_of
+from millgate.api.names import visit_of
 from millgate.api.revision import Revision
 from millgate.api.spec import GateType, Step
 from millgate.api.status import RolloutStatus, Stage, Status, Track
@@ -160,7 +161,13 @@ def _clearing(snapshot: Snapshot, status: Status) -> tuple[Action, ...]:
     gone = [
         Retire(hash_) for hash_ in beyond if snapshot.revisions[hash_].pods == 0 and hash_ not in snapshot.route.hashes
     ]
-    return (*down, *gone)
+    return (*down, *gone, *_leftover_jobs(snapshot, status))
+
+
+def _leftover_jobs(snapshot: Snapshot, status: Status) -> tuple[Action, ...]:
+    """Jobs of a rollout that is over: their answers must not be taken for those of the next one of the same hash."""
+    in_flight = {status.candidate.hash} if status.candidate else set()
+    return tuple(StopJobs(hash_) for hash_ in sorted(set(snapshot.revisions) - in_flight))
 
 
 def _newest_first(snapshot: Snapshot, status: Status) -> Sequence[str]:
