@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from millgate.api.names import visit_of
-from millgate.api.names import visit_of
 from millgate.api.revision import Revision
 from millgate.api.spec import GateType, Step
 from millgate.api.status import RolloutStatus, Stage, Status, Track
