@@ -112,6 +112,18 @@ def test_help_does_not_load_the_kubernetes_client() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
 
 
+def test_a_command_loads_no_more_of_the_kubernetes_client_than_it_needs() -> None:
+    """Half of a command's start would go into parts that it does not use."""
+    code = (
+        "import sys\nfrom millgate.kube.light import load_less\nload_less()\nimport millgate.cli.commands\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('kubernetes')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert {"kubernetes.aio.client.rest", "kubernetes.aio.config.kube_config"} <= loaded
+    assert not loaded & {"kubernetes.client", "kubernetes.dynamic", "kubernetes.stream", "kubernetes.aio.dynamic"}
+
+
 def test_a_request_is_one_annotation_under_a_manager_that_flux_leaves_alone(serve: Callable[..., Server]) -> None:
     server = serve(objects.stepping(), applied(objects.stepping()))
     assert run(["pause", "fraud"]) == 0

@@ -125,8 +125,13 @@ def _why(page: Page) -> list[str]:
 
 
 def _how_long(page: Page, taken_back: Rejected) -> list[str]:
+    """When its rollout ran. A version that was taken back after its promotion had none of its own."""
     for entry in page.view.status.history:
-        if entry.hash == taken_back.hash and entry.outcome in {Outcome.ROLLED_BACK, Outcome.ABORTED}:
+        if (
+            entry.end_time > entry.start_time
+            and entry.hash == taken_back.hash
+            and entry.outcome in {Outcome.ROLLED_BACK, Outcome.ABORTED}
+        ):
             began = utc(entry.start_time, page.now)
             return [f"its rollout began {began} and ended {utc(entry.end_time, page.now)}"]
     return []

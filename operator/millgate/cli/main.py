@@ -11,6 +11,7 @@ import click
 
 from millgate import __version__
 from millgate.api.request import RequestAction
+from millgate.kube.light import load_less
 
 _DEFAULT_TIMEOUT = "5m"
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -182,4 +183,5 @@ def _is_known(error: Exception) -> bool:
 
 
 def main() -> None:
+    load_less()
     sys.exit(run())

@@ -35,7 +35,7 @@ def after_a_rollback(page: Page) -> list[str]:
     version = version_name(taken_back.model_version)
     lines = (
         _is_it_burning(view),
-        f"what happened, in order: kubectl describe mdep {view.name} -n {view.namespace}",
+        f"what happened, in order: kubectl events -n {view.namespace} --for mdep/{view.name}",
         "fix forward: ask for another version in `spec.model`",
         f"or try {version} again: {page.command('retry')}",
     )
