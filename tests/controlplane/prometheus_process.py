@@ -18,6 +18,8 @@ from e2e.cluster.controlplane import ControlPlane
 
 READY_SECONDS = 30.0
 SCRAPE_SECONDS = 0.5
+# Prometheus takes samples from the past, but not from any past: yesterday's noon is old enough for a story.
+NOON = int(time.time()) // 86_400 * 86_400 - 43_200
 
 
 def free_port() -> int:
@@ -88,7 +90,7 @@ class PrometheusProcess:
         folder.joinpath("prometheus.yml").write_text(
             f"""
 global: {{scrape_interval: {int(SCRAPE_SECONDS * 1000)}ms, scrape_timeout: {int(SCRAPE_SECONDS * 1000)}ms}}
-storage: {{tsdb: {{out_of_order_time_window: 30d}}}}
+storage: {{tsdb: {{out_of_order_time_window: 7d}}}}
 scrape_configs:
 - job_name: page
   honor_labels: true

@@ -12,9 +12,8 @@ import pytest
 
 from millgate.api.conditions import Reason
 from millgate.sources.prometheus import MetricsError, Prometheus
-from tests.controlplane.prometheus_process import Page, PrometheusProcess, free_port
+from tests.controlplane.prometheus_process import NOON, Page, PrometheusProcess, free_port
 
-NOON = 1_767_268_800
 AT = datetime.fromtimestamp(NOON + 60, UTC)
 
 
