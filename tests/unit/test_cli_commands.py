@@ -14,7 +14,7 @@ import yaml
 from millgate.api.request import RequestAction, parse_request
 from millgate.cli import commands
 from millgate.cli.main import cli, run
-from millgate.kube.api import KubeError
+from millgate.kube.api import KubeError, NotFound
 
 UNREACHABLE = KubeError(0, "Unreachable", "no answer in time")
 
@@ -35,6 +35,8 @@ class Server:
 
     async def list(self, _kind: Any, namespace: str | None) -> list[dict[str, Any]]:
         del namespace
+        if isinstance(self.answers[0], KubeError):
+            raise self.answers[0]
         return [answer for answer in self.answers if isinstance(answer, dict)]
 
     async def patch(self, _kind: Any, _namespace: str, _name: str, patch: Any, **options: Any) -> dict[str, Any]:
@@ -213,6 +215,14 @@ def test_a_refused_read_is_told_in_the_server_s_words(
     serve(KubeError(403, "Forbidden", "GET …: 403 bob may not get modeldeployments"))
     assert run(["get", "fraud"]) == 1
     assert "bob may not get" in capsys.readouterr().err
+
+
+def test_a_cluster_without_millgate_is_told_apart_from_an_empty_one(
+    serve: Callable[..., Server], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(NotFound(404, "NotJson", "the answer is not JSON"))
+    assert run(["get", "-A"]) == 1
+    assert "is Millgate's CRD installed there?" in capsys.readouterr().err
 
 
 def test_an_empty_namespace_is_no_error(serve: Callable[..., Server], capsys: pytest.CaptureFixture[str]) -> None:

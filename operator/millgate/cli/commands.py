@@ -20,7 +20,7 @@ from millgate.cli.text import Style, span, style_for
 from millgate.cli.ticker import Ticker
 from millgate.cli.verbs import Answer, Asked, Exit, nothing_to_do, progress, request_for, warning
 from millgate.cli.view import View, read
-from millgate.kube.api import MODEL_DEPLOYMENT, Json, KubeApi, KubeError
+from millgate.kube.api import MODEL_DEPLOYMENT, Json, KubeApi, KubeError, NotFound
 
 # Flux takes over the fields of managers whose name begins with 'kubectl' (facts/conventions.md, section 2.1).
 FIELD_MANAGER = "millgate-cli"
@@ -81,8 +81,7 @@ async def _get(options: Options, name: str | None, *, all_namespaces: bool) -> E
         if name is not None:
             views = [await _view(api, namespace, name)]
         else:
-            found = await api.list(MODEL_DEPLOYMENT, None if all_namespaces else namespace)
-            views = [read(obj) for obj in found]
+            views = await _views(api, None if all_namespaces else namespace)
     now = datetime.now(UTC)
     if options.output in {"json", "yaml", "name"}:
         print(_as_objects(views, options.output, one=name is not None))
@@ -181,6 +180,13 @@ async def _connection(options: Options) -> AsyncIterator[tuple[KubeApi, str]]:
     )
     async with api:
         yield api, options.namespace or api.namespace
+
+
+async def _views(api: KubeApi, namespace: str | None) -> list[View]:
+    try:
+        return [read(obj) for obj in await api.list(MODEL_DEPLOYMENT, namespace)]
+    except NotFound as error:
+        raise CommandError("the API server knows no ModelDeployments: is Millgate's CRD installed there?") from error
 
 
 async def _view(api: KubeApi, namespace: str, name: str) -> View:
