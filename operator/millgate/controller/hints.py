@@ -153,8 +153,10 @@ def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
+    # A task and the last event of each object are kept for this long; there is nothing to keep them for.
+    settings.queueing.idle_timeout = 0.1
     settings.watching.connect_timeout = 5.0
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 100  # a page is in memory as a whole
     settings.networking.request_timeout = 30.0
     for kind in _CHILDREN:
         settings.watching.label_selectors[_group_version(kind)] = LABEL_NAME

@@ -15,7 +15,8 @@ logger = logging.getLogger(__name__)
 
 CONTROLLER = f"{GROUP}/operator"
 WINDOW_SECONDS = 600.0
-_WAITING_AT_MOST = 1000
+_WAITING_AT_MOST = 5000
+_WRITERS = 4
 _NOTE_LENGTH = 1024
 
 
@@ -29,7 +30,7 @@ class Note:
 
 
 class EventWriter:
-    """Writes events in the background, in order.
+    """Writes events in the background, a few at a time.
 
     The same reason and message about the same object is written once per window. Events are for people: one that
     cannot be written, or that comes when too many wait, is dropped and logged.
@@ -60,6 +61,10 @@ class EventWriter:
             logger.warning("an event was dropped", extra={"reason": note.reason, "eventMessage": note.message})
 
     async def run(self) -> None:
+        """For ever."""
+        await asyncio.gather(*(self._write_on() for _ in range(_WRITERS)))
+
+    async def _write_on(self) -> None:
         while True:
             event = await self._waiting.get()
             try:

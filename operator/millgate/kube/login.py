@@ -11,6 +11,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from millgate import __version__
 
 USER_AGENT = f"millgate/{__version__}"
+_CONNECTIONS = 16
 _KUBECONFIG = "~/.kube/config"
 _NAMESPACE_OF_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -36,6 +37,8 @@ class Login:
         self._configuration: Any = Configuration()
         # Retries are ours: the library's ignore deadlines and would repeat writes.
         self._configuration.retries = None
+        # Each TLS connection costs a buffer of 256 KiB; more of them than this make nothing faster.
+        self._configuration.connection_pool_maxsize = _CONNECTIONS
 
     async def client(self) -> ApiClient:
         await self.renew()
