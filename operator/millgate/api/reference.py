@@ -9,8 +9,8 @@ _OPENING = """\
 # ModelDeployment reference
 
 Generated from the CRD by `python -m millgate.api.crd`. `kubectl explain modeldeployment.spec --recursive` says the same
-in a terminal. Fields marked * must be given. A field that is not listed here is refused by `kubectl apply`, whose default
-is `--validate=strict`; other clients should ask for field validation `Strict` too.
+in a terminal. Fields marked * must be given. A field that is not listed here is refused by `kubectl apply`, which
+validates strictly unless it is told otherwise; other clients should ask for field validation `Strict` too.
 """
 
 

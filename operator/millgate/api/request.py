@@ -1,4 +1,4 @@
-"""What a person asks for by the annotation `millgate.dev/request`, for example 'Abort rollout=fraud-7-r5b1aa2 id=9f2c'."""
+"""What a person asks for by the annotation `millgate.dev/request`: 'Abort rollout=fraud-7-r5b1aa2 id=9f2c', say."""
 
 import hashlib
 import re
