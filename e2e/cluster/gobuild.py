@@ -98,7 +98,7 @@ def _environment(go: Path) -> dict[str, str]:
     wheel = go.is_relative_to(cache())
     return {
         "CGO_ENABLED": "0",
-        "GOFLAGS": "-mod=readonly",
+        "GOFLAGS": "-mod=readonly -buildvcs=false",  # a commit is no part of the program
         "GOTOOLCHAIN": "local",  # a build never fetches another compiler behind our back
         **({"GOROOT": str(go.parents[1])} if wheel else {}),
     }

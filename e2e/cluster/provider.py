@@ -16,7 +16,8 @@ from e2e.cluster.kind import Kind
 from e2e.cluster.paths import ClusterError, default_name, layout
 from e2e.cluster.processes import MARK, Runner
 from e2e.cluster.progress import say
-from e2e.cluster.status import SIZES, Status, bare_status, default_bare_name, tools_folder
+from e2e.cluster.status import SIZES, Status, bare_status, default_bare_name
+from e2e.cluster.wheels import client_tools
 
 
 class Cluster(Protocol):
@@ -100,8 +101,11 @@ def to_end(name: str | None) -> list[Cluster]:
 
 
 def inside(status: Status, argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The command line and environment that run a command where the cluster's addresses are reachable."""
-    path = f"{tools_folder()}:{os.environ.get('PATH', os.defpath)}"
+    """The command line and environment that run a command where the cluster's addresses are reachable.
+
+    kubectl and helm come first on its PATH.
+    """
+    path = f"{client_tools(Runner())}:{os.environ.get('PATH', os.defpath)}"
     environment = {**os.environ, "KUBECONFIG": status.kubeconfig, "PATH": path}
     if status.provider == "bare":
         environment[MARK] = status.state

@@ -173,10 +173,14 @@ def test_where_nothing_runs_commands_say_how_to_start_it(capsys: pytest.CaptureF
         assert "start it with: python -m e2e.cluster up" in capsys.readouterr().err
 
 
-def test_a_command_inside_runs_in_the_network_namespace_with_the_clusters_kubeconfig() -> None:
+def test_a_command_inside_runs_in_the_network_namespace_with_the_clusters_kubeconfig(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(provider, "client_tools", lambda _: Path("/tools"))
     node = Status("c1", "bare", "node", running=True, kubeconfig="/k", state="/s/c1", namespace_pid=42)
     argv, environment = provider.inside(node, ["kubectl", "get", "nodes"])
     assert argv[1:] == ["-t", "42", "-n", "--", "kubectl", "get", "nodes"]
     assert environment["KUBECONFIG"] == "/k"
+    assert environment["PATH"].startswith("/tools:")
     plane = Status("c1", "bare", "control-plane", running=True, kubeconfig="/k", state="/s/c1")
     assert provider.inside(plane, ["kubectl"])[0] == ["kubectl"]
