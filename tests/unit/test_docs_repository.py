@@ -14,7 +14,9 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`[^`\n]*`")
 # Spelled in parts, so that this file does not hold what it looks for.
-MACHINE = re.compile("|".join((r"(?<![\w.$}])/" + r"work/", r"(?<![\w.$}])/" + r"root/", "/home" + r"/(?!nonroot)\w+/")))
+MACHINE = re.compile(
+    "|".join((r"(?<![\w.$}])/" + r"work/", r"(?<![\w.$}])/" + r"root/", "/home" + r"/(?!nonroot)\w+/"))
+)
 REGISTRY_HOSTS = re.compile(
     "|".join(
         re.escape(".".join(parts))
