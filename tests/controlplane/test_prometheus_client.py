@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from millgate.api.conditions import Reason
 from millgate.sources.prometheus import MetricsError, Prometheus
+from tests.controlplane.faulty_server import Faulty
 from tests.controlplane.prometheus_process import NOON, Page, PrometheusProcess, free_port
 
 AT = datetime.fromtimestamp(NOON + 60, UTC)
@@ -128,42 +127,6 @@ async def test_a_prometheus_that_is_not_there_is_unavailable_without_a_retry() -
     client.close()
 
 
-class Faulty:
-    """Answers every request in the same bad way, and remembers how often it was asked."""
-
-    def __init__(self, status: int, body: bytes, *, headers: dict[str, str], seconds_a_byte: float) -> None:
-        self.requests: list[str] = []
-        fault = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                fault.requests.append(self.headers.get("Authorization", ""))
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                try:
-                    if not seconds_a_byte:
-                        self.wfile.write(body)
-                    for byte in body if seconds_a_byte else b"":
-                        self.wfile.write(bytes([byte]))
-                        time.sleep(seconds_a_byte)
-                except OSError:
-                    self.close_connection = True  # the client gave up, which is what it should do
-
-            def log_message(self, *_: object) -> None:
-                """Requests are counted, not logged."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
 EMPTY = json.dumps({"status": "success", "data": {"resultType": "vector", "result": []}}).encode()
 ERROR = json.dumps({"status": "error", "errorType": "bad_data", "error": "parse error at char 4"}).encode()
 
@@ -189,7 +152,7 @@ ERROR = json.dumps({"status": "error", "errorType": "bad_data", "error": "parse 
 async def test_each_kind_of_bad_answer_has_its_reason_and_is_not_asked_for_again(
     status: int, body: bytes, reason: str, words: str
 ) -> None:
-    server = Faulty(status, body, headers={"Location": "/login"} if status == 302 else {}, seconds_a_byte=0)
+    server = Faulty(status, body, headers={"Location": "/login"} if status == 302 else None)
     client = Prometheus(server.url, timeout_seconds=5, max_response_bytes=2048)
     error = await refused(client)
     client.close()
@@ -200,7 +163,7 @@ async def test_each_kind_of_bad_answer_has_its_reason_and_is_not_asked_for_again
 
 
 async def test_an_answer_that_trickles_in_does_not_outlast_the_deadline() -> None:
-    server = Faulty(200, EMPTY, headers={}, seconds_a_byte=0.05)
+    server = Faulty(200, EMPTY, seconds_a_byte=0.05)
     client = Prometheus(server.url, timeout_seconds=0.5)
     start = time.monotonic()
     error = await refused(client)
@@ -211,7 +174,7 @@ async def test_an_answer_that_trickles_in_does_not_outlast_the_deadline() -> Non
 
 
 async def test_credentials_reach_prometheus_and_nobody_else() -> None:
-    server = Faulty(403, b"forbidden", headers={}, seconds_a_byte=0)
+    server = Faulty(403, b"forbidden")
     in_url = Prometheus(server.url.replace("http://", "http://user:hunter2@"), timeout_seconds=5)
     in_header = Prometheus(server.url, timeout_seconds=5, headers={"Authorization": "Bearer hunter2"})
     said = [(await refused(client)).message for client in (in_url, in_header)]
