@@ -34,7 +34,7 @@ def test_the_checked_bytes_are_served_and_named(registered, tmp_path):
 
 def test_one_flipped_byte_in_the_registry_and_no_pod_becomes_ready(registered, registry, tmp_path):
     """Given a checked version, when its artefact is overwritten in place, then a new pod ends with ArtifactChanged."""
-    version = registered("numbers", again=True)
+    version = registered("numbers", of_my_own=True)
     _, result = preflight(tmp_path, **version)
     identity = version["MILLGATE_MODEL_SOURCE"].removeprefix("models:/")
     flip_one_byte(next(registry.artifacts.rglob(f"{identity}/artifacts/model.onnx")))
@@ -79,7 +79,7 @@ def test_a_model_that_is_part_of_the_image_is_verified_too(saved_models, tmp_pat
 
 
 def test_a_file_that_appears_after_the_check_is_a_change(registered, registry, tmp_path):
-    version = registered("numbers", again=True)
+    version = registered("numbers", of_my_own=True)
     _, result = preflight(tmp_path, **version)
     identity = version["MILLGATE_MODEL_SOURCE"].removeprefix("models:/")
     (next(registry.artifacts.rglob(f"{identity}/artifacts")) / "extra.py").write_text("print('hello')")

@@ -37,7 +37,12 @@ def test_every_form_of_source_leads_to_the_same_bytes(registered, registry, tmp_
     version = registered("numbers")
     identity = version["MILLGATE_MODEL_SOURCE"].removeprefix("models:/")
     artefact = next(registry.artifacts.rglob(f"{identity}/artifacts")).relative_to(registry.artifacts)
-    sources = [version["MILLGATE_MODEL_SOURCE"], "models:/numbers/1", f"mlflow-artifacts:/{artefact}", ""]
+    sources = [
+        version["MILLGATE_MODEL_SOURCE"],
+        f"models:/numbers/{version['MILLGATE_MODEL_VERSION']}",
+        f"mlflow-artifacts:/{artefact}",
+        "",
+    ]
     digests = set()
     for number, source in enumerate(sources):
         folder = tmp_path / str(number)
