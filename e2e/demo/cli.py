@@ -90,19 +90,23 @@ def _train(folder: Path) -> None:
 
 
 def how_to_go_on(name: str | None) -> str:
+    """Commands that work as they stand, from the root of the checkout."""
     status = provider.find(name).status()
-    inside = "" if status.namespace_pid is None else f"python -m e2e.cluster exec{f' --name {name}' if name else ''} "
-    lines = [
-        "The cluster stays up, and the clients go on. Look around:",
-        f"  {inside}kubectl get modeldeployments,pods -n {stack.MODEL_NAMESPACE}",
-        f"  {inside}kubectl describe modeldeployment {stack.NAME} -n {stack.MODEL_NAMESPACE}",
-        f"  {inside}kubectl millgate history {stack.NAME} -n {stack.MODEL_NAMESPACE}",
-        "Stop:",
-        "  make demo-down",
-    ]
-    if not inside:
-        lines.insert(0, f"export KUBECONFIG={status.kubeconfig}")
-    return "\n".join(lines)
+    programs = Path(sys.executable).parent
+    programs = programs.relative_to(Path.cwd()) if programs.is_relative_to(Path.cwd()) else programs
+    named = f" --name {name}" if name else ""
+    inside = f"{programs}/python -m e2e.cluster exec{named} " if status.namespace_pid else ""
+    return "\n".join(
+        [
+            "The cluster stays up, and the clients go on. Look around:",
+            *([] if inside else [f"  export KUBECONFIG={status.kubeconfig}"]),
+            f"  {inside}kubectl get modeldeployments,pods -n {stack.MODEL_NAMESPACE}",
+            f"  {inside}kubectl describe modeldeployment {stack.NAME} -n {stack.MODEL_NAMESPACE}",
+            f"  {inside}{programs}/kubectl-millgate history {stack.NAME} -n {stack.MODEL_NAMESPACE}",
+            "Stop:",
+            f"  {f'python -m e2e.demo down{named}' if name else 'make demo-down'}",
+        ]
+    )
 
 
 def down(name: str | None) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from e2e.demo.answers import Answer, Broken, Kind
 
@@ -92,9 +93,9 @@ def departure_seconds(answers: Sequence[Answer], version: str, asked: float) -> 
     return max((answer.end - asked for answer in answers if answer.version == version), default=0.0)
 
 
-def _outcome(outcomes: Iterable[Outcome], version: str) -> Outcome | None:
-    """The newest: history has it first."""
-    return next((each for each in outcomes if each.version == version), None)
+def _first(outcomes: Sequence[Outcome], version: str) -> Outcome | None:
+    """How the version's release ended; a person may have gone back from it later. History has the newest first."""
+    return next((each for each in reversed(outcomes) if each.version == version), None)
 
 
 def claims(told: Told) -> tuple[Claim, ...]:
@@ -104,7 +105,7 @@ def claims(told: Told) -> tuple[Claim, ...]:
     counts = by_version(told.answers, told.broken, told.titles)
     exposure = exposure_seconds(told.answers, told.broken)
     departed = departure_seconds(told.answers, told.rolled_back_from, told.rollback_asked)
-    promoted, rejected = _outcome(told.outcomes, better), _outcome(told.outcomes, broken)
+    promoted, rejected = _first(told.outcomes, better), _first(told.outcomes, broken)
     asked = told.rollback_done - told.rollback_asked
     after = [answer for answer in told.answers if answer.start > told.rollback_done]
     back = {answer.version for answer in after if answer.code == 200} == {first}
@@ -150,8 +151,11 @@ def render(told: Told) -> str:
 
 
 def _when(moments: Sequence[Moment]) -> list[str]:
-    begun = moments[0].time if moments else 0.0
-    return ["WHEN (UTC)"] + [f"  {clock(each.time)}  {each.time - begun:6.1f} s  {each.what}" for each in moments]
+    """In the order in which it was seen. Some times in status are whole seconds, which may seem to run backwards."""
+    times = list(accumulate((each.time for each in moments), max))
+    return ["WHEN (UTC)"] + [
+        f"  {clock(time)}  {time - times[0]:6.1f} s  {each.what}" for time, each in zip(times, moments, strict=True)
+    ]
 
 
 def _requests(told: Told) -> list[str]:

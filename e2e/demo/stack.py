@@ -59,7 +59,9 @@ def install_millgate(kubectl: Kubectl, images: Images) -> None:
         ],
         stdin=json.dumps(values(images)),
     )
-    kubectl.apply(render("prometheus", prometheus_image=images.prometheus.reference, scrape_seconds=str(SCRAPE_SECONDS)))
+    kubectl.apply(
+        render("prometheus", prometheus_image=images.prometheus.reference, scrape_seconds=str(SCRAPE_SECONDS))
+    )
 
 
 def await_millgate(kubectl: Kubectl) -> None:

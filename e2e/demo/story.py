@@ -56,7 +56,7 @@ def tell(setting: Setting, say: Say) -> Told:
         trained = training.read(setting.folder)
         return Told(
             titles={versions[model.version]: model.title for model in trained},
-            moments=tuple(sorted(follower.moments, key=lambda moment: moment.time)),
+            moments=follower.moments,
             outcomes=outcomes(follower.status),
             answers=tuple(answers(kubectl)),
             broken=Broken(versions[3], frozenset(trained[2].failing_rows), since),

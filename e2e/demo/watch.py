@@ -32,7 +32,7 @@ def outcomes(status: Json) -> tuple[Outcome, ...]:
 
 def moments(before: Json, after: Json) -> list[Moment]:
     """What happened between two statuses, each with the time that the status itself gives."""
-    return [*_steps(before, after), *_stages(before, after), *_ends(before, after)]
+    return [*_stages(before, after), *_steps(before, after), *_ends(before, after)]
 
 
 def _steps(before: Json, after: Json) -> list[Moment]:
