@@ -49,7 +49,7 @@ class EvidenceRequest:
     name: str
     rollout: RolloutStatus
     candidate: str
-    stable: str | None
+    stable: str
     policy: Rollout
 
     @property
@@ -88,15 +88,15 @@ def evidence_request(
     # Promotion swaps roles: the candidate has become stable, and what was stable is the warm one before it.
     swapped = rollout.stage is Stage.PROMOTING
     candidate, stable = (status.stable, status.previous) if swapped else (status.candidate, status.stable)
-    if candidate is None:
-        return None
+    if candidate is None or stable is None:
+        return None  # the first revision is asked no gates
     request = EvidenceRequest(
         uid=uid,
         namespace=namespace,
         name=name,
         rollout=rollout,
         candidate=candidate.hash,
-        stable=stable.hash if stable else None,
+        stable=stable.hash,
         policy=spec.rollout,
     )
     return request if request.gates else None
@@ -129,10 +129,8 @@ class EvidenceReader:
     async def _compare(self, request: EvidenceRequest, gates: Sequence[Gate], now: datetime) -> tuple[GateStatus, ...]:
         if not gates:
             return ()
-        if request.stable is None or self._metrics is None:
+        if self._metrics is None:
             problem = (Reason.METRICS_NOT_CONFIGURED, "the operator's configuration names no Prometheus")
-            if request.stable is None:
-                problem = (Reason.NO_DATA, "there is no stable revision to compare with")
             return tuple(_cannot_tell(gate.name, request.step.name, *problem, now) for gate in gates)
         asked = _course(request, request.stable, gates)
         course = self._courses[request.uid].continued(asked) if request.uid in self._courses else asked
@@ -151,7 +149,7 @@ class EvidenceReader:
         if self._metrics is None:
             message = "the operator's configuration names no Prometheus"
             return _cannot_tell(gate.name, step.name, Reason.METRICS_NOT_CONFIGURED, message, now)
-        names = Names(request.namespace, request.name, request.candidate, request.stable or "")
+        names = Names(request.namespace, request.name, request.candidate, request.stable)
         point = request.grid.newest(now)
         try:
             promql = prepare(query.promql, names)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from millgate.api.conditions import Reason
+from millgate.api.base import explain
+from millgate.api.conditions import EventReason, Reason
 from millgate.api.spec import ModelDeploymentSpec
 from millgate.api.status import Stage, Status
 from millgate.controller.evidence import evidence_request
@@ -20,7 +21,7 @@ from millgate.controller.telemetry import Key, Telemetry
 from millgate.kube.api import MODEL_DEPLOYMENT, Json, KubeApi, KubeError
 from millgate.kube.events import EventWriter, Note
 from millgate.rollout.core import plan
-from millgate.rollout.plan import Action, Plan
+from millgate.rollout.plan import Action, Event, Plan
 from millgate.rollout.snapshot import Problem, Target
 from millgate.workload.settings import WorkloadSettings
 
@@ -143,7 +144,8 @@ class Reconciler:
     async def _refuse(self, key: Key, cr: Json, error: ValidationError) -> None:
         before = status_of(cr)
         status = refused_spec(cr, error, self._outside.clock())
-        await self._store(key, cr, before, Plan(actions=(), status=status))
+        told = () if status == before else (Event("Warning", EventReason.SPEC_REFUSED, explain(error)[:1024]),)
+        await self._store(key, cr, before, Plan(actions=(), status=status, events=told))
 
     def _remember(self, key: Key, failure: Problem | None) -> None:
         if failure is not None:

@@ -5,13 +5,12 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from millgate.api.base import explain
 from millgate.api.conditions import ConditionType, Reason
 from millgate.api.status import Condition, Status
 from millgate.kube.api import MODEL_DEPLOYMENT, Json, KubeApi
 
 logger = logging.getLogger(__name__)
-
-_SENTENCES_AT_MOST = 5
 
 
 def status_of(cr: Json) -> Status:
@@ -45,10 +44,7 @@ async def write_status(api: KubeApi, cr: Json, status: Status) -> bool:
 def refused_spec(cr: Json, error: ValidationError, now: datetime) -> Status:
     """The status of a spec that cannot be read. What serves goes on serving; nothing is decided about it."""
     before = status_of(cr)
-    message = "; ".join(
-        f"spec.{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"
-        for detail in error.errors()[:_SENTENCES_AT_MOST]
-    )[:2048]
+    message = explain(error)[:2048]
     said = {
         ConditionType.ACCEPTED: ("False", message),
         ConditionType.RECONCILING: ("False", ""),

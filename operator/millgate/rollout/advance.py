@@ -168,7 +168,7 @@ def _judge_opened(draft: Draft, snapshot: Snapshot, index: int, now: datetime) -
     if rollout is None:
         return draft
     steps = steps_in_force(snapshot.spec, draft.status)
-    report = judge_step(snapshot.spec, steps[index], rollout, snapshot.verdicts, now)
+    report = judge_step(snapshot.spec, steps[index], draft.status, snapshot.verdicts, now)
     if report.progress is Progress.INCONCLUSIVE:
         undecided = ", ".join(f"{gate.name} ({gate.reason})" for gate in report.undecided)
         why = guards.TakeBack(Reason.ANALYSIS_INCONCLUSIVE, f"step {steps[index].name}: no verdict of {undecided}")

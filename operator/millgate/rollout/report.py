@@ -6,7 +6,7 @@ from millgate.api.conditions import EventReason
 from millgate.api.defaults import max_seconds_of
 from millgate.api.names import LABEL_COMPONENT, LABEL_HASH, LABEL_NAME
 from millgate.api.spec import Step
-from millgate.api.status import GateStatus, RolloutStatus, Stage, Status, Track
+from millgate.api.status import RolloutStatus, Stage, Status, Track
 from millgate.rollout.draft import Draft
 from millgate.rollout.snapshot import Snapshot
 from millgate.rollout.steps import Progress, gate_reports, index_in, judge_step, live_weight, steps_in_force
@@ -75,7 +75,12 @@ def _with_step(draft: Draft, snapshot: Snapshot, now: datetime) -> Draft:
     )
     if opened is None:
         return changed
-    return _with_held_event(changed.with_status(gates=_gates(snapshot, step, rollout)), snapshot, step, now)
+    return _with_held_event(
+        changed.with_status(gates=gate_reports(snapshot.spec, step, draft.status, snapshot.verdicts)),
+        snapshot,
+        step,
+        now,
+    )
 
 
 def _step_deadline(snapshot: Snapshot, rollout: RolloutStatus, step: Step) -> datetime | None:
@@ -90,16 +95,12 @@ def _pending_deadline(snapshot: Snapshot, rollout: RolloutStatus) -> datetime | 
     return rollout.step_pending_time + timedelta(seconds=snapshot.spec.rollout.progress_deadline_seconds)
 
 
-def _gates(snapshot: Snapshot, step: Step, rollout: RolloutStatus) -> tuple[GateStatus, ...]:
-    return gate_reports(snapshot.spec, step, rollout, snapshot.verdicts)
-
-
 def _with_held_event(draft: Draft, snapshot: Snapshot, step: Step, now: datetime) -> Draft:
     """Tell once that a person is waited for: when the Paused condition does not say so yet."""
     rollout = draft.rollout
     if rollout is None:
         return draft
-    progress = judge_step(snapshot.spec, step, rollout, snapshot.verdicts, now).progress
+    progress = judge_step(snapshot.spec, step, draft.status, snapshot.verdicts, now).progress
     paused = next((c for c in snapshot.status.conditions if c.type == "Paused" and c.status == "True"), None)
     if progress is Progress.HELD and (paused is None or paused.reason != "AnalysisInconclusive"):
         text = f"step {step.name}: gates cannot tell; kubectl millgate promote or abort"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from millgate.api.conditions import EventReason, Reason
-from millgate.api.defaults import gates_of
 from millgate.api.names import rollout_id
 from millgate.api.request import MalformedRequest, Request, RequestAction
 from millgate.api.spec import GateType
@@ -14,7 +13,7 @@ from millgate.rollout.draft import Draft
 from millgate.rollout.guards import TakeBack
 from millgate.rollout.moves import rollout_id_of, take_back_candidate, take_back_stable, track_of
 from millgate.rollout.snapshot import Snapshot
-from millgate.rollout.steps import Progress, index_in, judge_step, steps_in_force
+from millgate.rollout.steps import Progress, gates_in_force, index_in, judge_step, steps_in_force
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,10 @@ def _promote(draft: Draft, snapshot: Snapshot, _request: Request, now: datetime)
     step = steps[index_in(steps, rollout)]
     waiting = tuple(
         gate.name
-        for gate in gates_of(snapshot.spec.rollout, step)
+        for gate in gates_in_force(snapshot.spec, draft.status, step)
         if gate.type is GateType.APPROVAL and gate.name not in rollout.approved
     )
-    held = judge_step(snapshot.spec, step, rollout, snapshot.verdicts, now).progress is Progress.HELD
+    held = judge_step(snapshot.spec, step, draft.status, snapshot.verdicts, now).progress is Progress.HELD
     if not waiting and not held:
         return _refused(draft, f"step {step.name} does not wait for a person: its gates decide when it ends")
     said = [f"approved {', '.join(waiting)}"] if waiting else []

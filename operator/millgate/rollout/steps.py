@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 from millgate.api.conditions import Reason
 from millgate.api.defaults import gates_of, max_seconds_of, steps_of
-from millgate.api.spec import GateType, ModelDeploymentSpec, OnInconclusive, Step
+from millgate.api.spec import Gate, GateType, ModelDeploymentSpec, OnInconclusive, Step
 from millgate.api.status import GateStatus, RolloutStatus, Status, Verdict
 
 # The first revision has nothing to be compared with and nobody to take traffic from.
@@ -56,15 +56,21 @@ class StepReport:
         return tuple(gate for gate in self.gates if gate.verdict is not Verdict.PASS)
 
 
+def gates_in_force(spec: ModelDeploymentSpec, status: Status, step: Step) -> tuple[Gate, ...]:
+    """The gates of a step. The first revision is asked none: whatever they said, nobody else could answer requests."""
+    return gates_of(spec.rollout, step) if status.stable is not None else ()
+
+
 def gate_reports(
-    spec: ModelDeploymentSpec, step: Step, rollout: RolloutStatus, verdicts: Sequence[GateStatus]
+    spec: ModelDeploymentSpec, step: Step, status: Status, verdicts: Sequence[GateStatus]
 ) -> tuple[GateStatus, ...]:
     """The newest verdict of each gate of the step; a gate that has said nothing yet is Pending."""
+    approved = status.rollout.approved if status.rollout else ()
     known = {verdict.name: verdict for verdict in verdicts if verdict.step == step.name}
     reports = []
-    for gate in gates_of(spec.rollout, step):
+    for gate in gates_in_force(spec, status, step):
         if gate.type is GateType.APPROVAL:
-            reports.append(_approval(gate.name, step.name, given=gate.name in rollout.approved))
+            reports.append(_approval(gate.name, step.name, given=gate.name in approved))
         else:
             pending = GateStatus(name=gate.name, step=step.name, verdict=Verdict.PENDING, reason=Reason.PENDING)
             reports.append(known.get(gate.name, pending))
@@ -86,13 +92,14 @@ def _approval(name: str, step: str, *, given: bool) -> GateStatus:
 
 
 def judge_step(
-    spec: ModelDeploymentSpec, step: Step, rollout: RolloutStatus, verdicts: Sequence[GateStatus], now: datetime
+    spec: ModelDeploymentSpec, step: Step, status: Status, verdicts: Sequence[GateStatus], now: datetime
 ) -> StepReport:
     """Has an opened step passed? A Fail is decided before this is asked, and is no progress here."""
-    start = rollout.step_start_time
-    if start is None:
+    rollout = status.rollout
+    start = rollout.step_start_time if rollout else None
+    if rollout is None or start is None:
         return StepReport(Progress.RUNNING, ())
-    reports = gate_reports(spec, step, rollout, verdicts)
+    reports = gate_reports(spec, step, status, verdicts)
     report = StepReport(Progress.RUNNING, reports)
     if any(gate.verdict is Verdict.FAIL for gate in reports) or now < start + timedelta(seconds=step.min_seconds):
         return report

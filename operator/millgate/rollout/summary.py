@@ -155,7 +155,7 @@ def _paused(snapshot: Snapshot, status: Status, now: datetime) -> Says:
         return Says("False", Reason.NOT_PAUSED)
     steps = steps_in_force(snapshot.spec, status)
     step = steps[index_in(steps, rollout)]
-    report = judge_step(snapshot.spec, step, rollout, snapshot.verdicts, now)
+    report = judge_step(snapshot.spec, step, status, snapshot.verdicts, now)
     names = ", ".join(gate.name for gate in report.undecided)
     if report.progress is Progress.AWAITING_APPROVAL:
         return Says("True", Reason.AWAITING_APPROVAL, f"step {step.name} waits for approval of {names}")

@@ -63,6 +63,14 @@ def test_the_first_version_serves_at_once_without_gates() -> None:
     assert [entry.outcome for entry in world.status.history] == [Outcome.PROMOTED]
 
 
+def test_the_first_version_is_asked_no_gates_whatever_they_would_say() -> None:
+    query = {"name": "memory", "type": "Query", "query": {"promql": 'max(m{namespace="$(namespace)"})', "max": "1"}}
+    world = World(make_spec("1", steps=STEPS, gates=[query]))
+    world.verdicts["memory"] = Verdict.FAIL
+    first_pass(world)
+    assert world.condition("Ready") == ("True", "Promoted")
+
+
 def test_a_good_version_goes_step_by_step_and_swaps_roles() -> None:
     world = at_step(released(), "2", "canary-20")
     assert world.route == OPEN
