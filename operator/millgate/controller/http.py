@@ -51,10 +51,9 @@ class ProbeServer:
         app.add_routes(
             [web.get("/livez", self._livez), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
         )
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, address, port, shutdown_timeout=0.5)
-        await site.start()
+        await web.TCPSite(self._runner, address, port).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
