@@ -89,7 +89,8 @@ class MlflowRegistry:
             name=model.name,
             version=str(found.version),
             source_uri=found.source,
-            source_id=found.model_id or f"{found.source}@{found.creation_timestamp}",
+            # Not `model_id`: some servers give it and some do not, and an upgrade must not make every model a new one.
+            source_id=f"{found.source}@{found.creation_timestamp}",
             run_id=found.run_id or None,
             git_commit=commit,
             dataset_digest=digest,
@@ -139,17 +140,20 @@ class MlflowRegistry:
         """No answer of MLflow itself: a proxy's, the Host check's, or none at all."""
         said = _scrubbed(str(error.message))
         uri = _scrubbed(self._uri)
-        status = re.search(r"failed with error code (\d+)", said)
-        if status is None and "API request to" in said:
+        status = re.search(r"failed with error code (\d+)|too many (\d+) error responses", said)
+        if status is None and re.search(r"failed with (timeout )?exception", said):
             return RegistryError(Reason.REGISTRY_UNREACHABLE, f"{uri} cannot be reached: {_cause(said)}")
-        if status is not None and status.group(1) == "403" and "host" in said.lower():
+        code = (status[1] or status[2]) if status else ""
+        if code == "403" and "host" in said.lower():
             message = f"{uri} refuses the Host header of this address: add it, with the port, to its --allowed-hosts"
             return RegistryError(Reason.REGISTRY_HOST_REFUSED, message)
-        if status is not None and status.group(1) in ("401", "403"):
-            message = f"{uri} wants other credentials than the operator has (HTTP {status.group(1)})"
+        if code in ("401", "403"):
+            message = f"{uri} wants other credentials than the operator has (HTTP {code})"
             return RegistryError(Reason.REGISTRY_UNAUTHORISED, message)
-        if status is not None and status.group(1) in ("502", "503", "504"):
-            return RegistryError(Reason.REGISTRY_UNREACHABLE, f"{uri} answered HTTP {status.group(1)}")
+        if code in ("408", "429", "502", "503", "504"):
+            return RegistryError(Reason.REGISTRY_UNREACHABLE, f"{uri} answered HTTP {code}")
+        if code:
+            return RegistryError(Reason.REGISTRY_ERROR, f"{uri} answered HTTP {code}")
         return RegistryError(Reason.REGISTRY_ERROR, f"{uri}: {said[:300]}")
 
 
