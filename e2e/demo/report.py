@@ -90,7 +90,7 @@ def exposure_seconds(answers: Sequence[Answer], broken: Broken) -> float | None:
 
 def departure_seconds(answers: Sequence[Answer], version: str, asked: float) -> float:
     """From the command to the end of the last answer by the version that was to go; 0 where none came after it."""
-    return max((answer.end - asked for answer in answers if answer.version == version), default=0.0)
+    return max((each.end - asked for each in answers if each.version == version and each.end > asked), default=0.0)
 
 
 def _first(outcomes: Sequence[Outcome], version: str) -> Outcome | None:
@@ -109,9 +109,11 @@ def claims(told: Told) -> tuple[Claim, ...]:
     asked = told.rollback_done - told.rollback_asked
     after = [answer for answer in told.answers if answer.start > told.rollback_done]
     back = {answer.version for answer in after if answer.code == 200} == {first}
+    old, new = counts[first].right_share, counts[better].right_share
     return (
         Claim("requests lost", f"{len(losses)} of {len(told.answers):,}", not losses and bool(told.answers)),
         Claim(f"v{better} promoted", _told(promoted), promoted is not None and promoted.outcome == "Promoted"),
+        Claim(f"v{better} right more often than v{first}", f"{new:.1%} against {old:.1%}", new > old),
         Claim(
             f"v{broken} taken back by itself",
             _told(rejected),
