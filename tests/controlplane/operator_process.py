@@ -151,7 +151,7 @@ class OperatorProcess:
         except (OSError, ValueError) as error:
             return 0, str(error)
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, /, **labels: str) -> float:
         """The sum of the series of this name that have these labels."""
         found = 0.0
         status, page = self.get("/metrics")
