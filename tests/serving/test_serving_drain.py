@@ -59,7 +59,7 @@ def test_a_scikit_learn_model_finishes_its_slow_request_after_sigterm(saved_mode
         assert server.predict({"rows": [{"seconds": -1, "name": "x"}]}).error == "the model failed to answer"
         assert "cannot sleep" not in str(server.events)
         slow = {"rows": [{"seconds": 0.05, "name": "x"}]}
-        for _ in range(5):  # the server learns that this model is slow and moves it off the event loop
+        for _ in range(8):  # the server learns that this model is slow and moves it off the event loop
             assert server.predict(slow).status == 200
 
         answers = []

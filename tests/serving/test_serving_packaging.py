@@ -1,10 +1,14 @@
-"""The image: its requirements are those of uv.lock, by hash, and the Containerfile keeps its promises."""
+"""The image and its page: requirements are those of uv.lock, by hash, and nothing that users meet is undocumented."""
 
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from millgate_serving.failure import Reason, ServingError
+from millgate_serving.metrics import Metrics
+from millgate_serving.settings import read
 
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "serving-image"
@@ -52,3 +56,28 @@ def test_the_default_image_is_the_full_one_and_runs_without_root_or_shell():
     assert re.findall(r"^USER (.*)$", text, re.MULTILINE)[-1] == "10001:10001"
     assert re.search(r'^ENTRYPOINT \["millgate-serving"\]$', text, re.MULTILINE)
     assert text.count("--require-hashes") == text.count("pip install") == 2
+
+
+PAGE = (ROOT / "docs/serving.md").read_text()
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_is_explained_with_its_exit_code(reason):
+    rows = [line for line in PAGE.splitlines() if line.startswith("| `") and f"`{reason}`" in line]
+    assert len(rows) == 1
+    assert f"| {int(ServingError(reason, '').exit_code)} |" in rows[0]
+
+
+def test_every_variable_that_is_read_is_documented():
+    text = (IMAGE / "millgate_serving/settings.py").read_text()
+    variables = set(re.findall(r"\b(?:MILLGATE|MLFLOW)_[A-Z_]+", text))
+    assert len(variables) > 15
+    assert [name for name in variables if name not in PAGE and name.removeprefix("MLFLOW_TRACKING") not in PAGE] == []
+
+
+def test_every_metric_is_documented():
+    metrics = Metrics(read({"MILLGATE_MODEL_NAME": "x", "MILLGATE_MODEL_PATH": "/x"}))
+    metrics.load_seconds = 1
+    names = re.findall(r"^# TYPE (\S+)", metrics.exposition().decode(), re.MULTILINE)
+    assert len(names) == 6
+    assert [name for name in names if f"`{name}" not in PAGE] == []

@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving_process import serving
 
-from millgate_serving import validation
+from millgate_serving import settings, validation
+from millgate_serving.app import App
+from millgate_serving.loading import ReadyModel
+from millgate_serving.metrics import Metrics
 from millgate_serving.signature import Column, Signature, Tensor
 from millgate_serving.validation import Layout, Refusal
 
@@ -180,6 +183,27 @@ def test_a_deeply_nested_body_is_refused_and_not_a_crash():
     for decode in DECODERS.values():
         with pytest.raises(Refusal):
             decode(b'{"rows":' + b"[" * 100_000)
+
+
+async def test_a_defect_of_a_decoder_is_never_a_server_error():
+    """Client input must not raise the error rate that gates judge, even where we have overlooked a case."""
+    configured = settings.read({"MILLGATE_MODEL_NAME": "x", "MILLGATE_MODEL_PATH": "/x"})
+    app, sent = App(configured, Metrics(configured)), []
+
+    def defective(_body):
+        raise ZeroDivisionError
+
+    app.serve(ReadyModel(None, "onnx", "", defective, None), load_seconds=1)
+
+    async def receive():
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"path": "/predict", "method": "POST", "headers": [], "state": {"closes_at": float("inf")}}
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 400
 
 
 def test_dates_and_bytes_are_read_for_models_that_take_them():
