@@ -20,8 +20,9 @@ from millgate_serving.app import App, error_body
 from millgate_serving.logs import log
 from millgate_serving.settings import Settings
 
-# Longer than the idle time-outs of usual clients and proxies: who closes first cannot lose a request.
-_KEEP_ALIVE_SECONDS = 75
+# Longer than the idle time-outs of load balancers and clients (60 to 600 s): a request that is on its way when the
+# server closes an idle connection is lost, so the other side has to be the one that closes.
+_KEEP_ALIVE_SECONDS = 620
 _FINISH_SECONDS = 30
 _BACKLOG = 2048
 _AGE_JITTER = 0.1
@@ -62,6 +63,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Unlike uvicorn's: the signal is not raised again at the end, so the process exits with 0."""
         if self._app.draining:
+            self.should_exit |= sig == signal.SIGINT  # a developer's second Ctrl-C
             return
         self._app.draining = True
         seconds = self._drain_seconds if self._app.ready else 0  # what was never ready was never sent a request
