@@ -1,0 +1,90 @@
+"""The cluster that the acceptance runs on: the demo's stack, with a registry whose data outlives its pod."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from e2e.cluster.controlplane import Options
+from e2e.cluster.images import Image, Recipe
+from e2e.cluster.paths import REPO_ROOT, cache
+from e2e.cluster.provider import Cluster, choose
+from e2e.demo import images, stack
+from e2e.demo.images import Images
+from e2e.demo.kubectl import Kubectl
+
+STORAGE = Path(__file__).with_name("storage.yaml")
+
+
+@dataclass(frozen=True)
+class World:
+    """`versions`: the registry's numbers of the demo's models 1 to 3. `late_image`: the serving image under a name that
+    the cluster does not know yet. `figures`: what the tests measured, told at the end.
+    """
+
+    cluster: Cluster
+    kubectl: Kubectl
+    images: Images
+    late_image: Image
+    folder: Path
+    versions: dict[int, str]
+    figures: list[str] = field(default_factory=list)
+
+    def millgate(self, *words: str) -> str:
+        """`kubectl millgate WORDS`, as a person types it. Raises CommandError."""
+        plugin = Path(sys.executable).with_name("kubectl-millgate")
+        return self.kubectl.command([str(plugin), *words, "-n", stack.MODEL_NAMESPACE])
+
+
+def bring_up(name: str) -> World:
+    cluster = choose(name, "node", Options())
+    folder = cache() / "demo" / "models"
+    with ThreadPoolExecutor() as pool:
+        training = pool.submit(_train, folder)
+        made = images.build(cluster)
+        late = cluster.image_builder().build(_under_another_name(images.serving_recipe()))
+        training.result()
+    cluster.up()
+    images.load(cluster, made)
+    kubectl = Kubectl(cluster.status())
+    stack.clear(kubectl)
+    kubectl.apply(stack.render("namespaces"))
+    _give_storage(kubectl, made)
+    start_registry(kubectl, made)
+    registering = stack.Registering(kubectl, folder)
+    try:
+        stack.install_millgate(kubectl, made)
+        stack.await_millgate(kubectl)
+        versions = registering.finish()
+    finally:
+        registering.stop()
+    return World(cluster, kubectl, made, late, folder, versions)
+
+
+def start_registry(kubectl: Kubectl, made: Images) -> None:
+    """The demo's MLflow as it should be, its data on the volume; also undoes whatever a test did to it."""
+    manifest = stack.render("mlflow", mlflow_image=made.mlflow.reference)
+    temporary, durable = (
+        "- name: data\n        emptyDir: {}",
+        "- name: data\n        persistentVolumeClaim: {claimName: mlflow}",
+    )
+    if temporary not in manifest:
+        raise AssertionError("the demo's MLflow has no temporary volume 'data'")
+    kubectl.apply(manifest.replace(temporary, durable))
+    kubectl.await_rollout(stack.PLATFORM_NAMESPACE, "mlflow")
+
+
+def _give_storage(kubectl: Kubectl, made: Images) -> None:
+    """A folder of the node that any user may write to, which only a pod without restrictions can make."""
+    kubectl.apply(STORAGE.read_text().replace("@IMAGE@", made.clients.reference))
+    kubectl.run("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/mlflow-storage", "--timeout=120s")
+
+
+def _under_another_name(recipe: Recipe) -> Recipe:
+    return Recipe(f"{recipe.name}-late", recipe.containerfile, recipe.context)
+
+
+def _train(folder: Path) -> None:
+    if not (folder / "models.json").exists():
+        subprocess.run([sys.executable, "-m", "e2e.demo.training", str(folder)], cwd=REPO_ROOT, check=True)
