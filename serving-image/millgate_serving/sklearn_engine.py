@@ -1,6 +1,5 @@
 """scikit-learn models through MLflow's own flavour: correct and slow to start, for what cannot be turned into ONNX."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +50,6 @@ class SklearnEngine:
 
 def load(model: MlModel) -> SklearnEngine:
     """Runs code from the model's files: the caller has made sure that this is allowed."""
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # no thread and no call home from a user's pod
     try:
         from mlflow.sklearn import load_model  # noqa: PLC0415 - two seconds and 80 MiB, only where it is needed
     except ImportError as error:

@@ -127,6 +127,17 @@ def test_a_result_fits_into_a_termination_message_however_many_columns_there_are
     assert summary["sha256"] == read.sha256
 
 
+@pytest.mark.parametrize("model", ["numbers", "sleepy"])
+def test_no_library_leaves_files_of_its_own_or_an_identity_for_telemetry(saved_models, tmp_path, model):
+    """ONNX Runtime's telemetry writes a device id and a queue to disk before it sends: none of it must be there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    places = {"HOME": home, "TMPDIR": home, "XDG_CACHE_HOME": home, "CI": "", "MILLGATE_ALLOW_CODE_EXECUTION": "true"}
+    code, _ = preflight(tmp_path, MILLGATE_MODEL_PATH=saved_models(model), **places)
+    assert code == 0
+    assert list(home.rglob("*")) == []
+
+
 def test_an_answer_of_the_model_changes_nothing_on_disk(registered, tmp_path):
     """A pod's volume may be read by others: nothing but the artefact and its manifest is left there."""
     preflight(tmp_path, **registered("numbers"))
