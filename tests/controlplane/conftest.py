@@ -7,6 +7,8 @@ import pytest
 from e2e.cluster.controlplane import ControlPlane
 from millgate.kube.api import KubeApi
 from tests.controlplane.plane import Clerk, Kubectl, control_plane, new_namespace
+from tests.controlplane.release_cases import Releases
+from tests.controlplane.release_town import Town, open_town
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +44,18 @@ async def api(cluster: ControlPlane) -> AsyncIterator[KubeApi]:
 def clerk(cluster: ControlPlane) -> Clerk:
     """Says what the API server thinks of an object without storing it."""
     return Clerk(cluster)
+
+
+@pytest.fixture(scope="session")
+def town(cluster: ControlPlane, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """An operator for tests of releases, with no more rights than the chart gives it, and a real Prometheus.
+
+    All such tests share its namespace: a ModelDeployment needs a name of its own. Leave all of it running.
+    """
+    with open_town(cluster, kubectl, tmp_path_factory.mktemp("town")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def releases(api: KubeApi, town: Town) -> Releases:
+    return Releases(api, town.record)

@@ -22,13 +22,13 @@ from millgate.kube.api import MODEL_DEPLOYMENT, Json, KubeApi, KubeError
 from millgate.kube.events import EventWriter, Note
 from millgate.rollout.core import plan
 from millgate.rollout.plan import Action, Event, Plan
-from millgate.rollout.snapshot import Problem, Target
+from millgate.rollout.snapshot import Problem, Snapshot
 from millgate.workload.settings import WorkloadSettings
 
 logger = logging.getLogger(__name__)
 
-# A ServiceAccount is not watched: it is looked at again while it is missing or not labelled.
-_REFERENCE_RECHECK_SECONDS = 15.0
+# Neither a ServiceAccount nor an object of somebody else is watched: it is looked at again while it is in the way.
+_RECHECK_SECONDS = 15.0
 _RECHECKED = frozenset({Reason.REF_NOT_FOUND, Reason.REF_NOT_PERMITTED})
 
 
@@ -106,7 +106,7 @@ class Reconciler:
             self._remember(key, failure)
         if failure is not None:
             raise WriteRefusedError(failure.message)
-        return 0.0 if late_failure is not None else _soonest(planned, target)
+        return 0.0 if late_failure is not None else _soonest(planned, observation.snapshot)
 
     async def _perform(self, actions: Sequence[Action], observation: Observation) -> Problem | None:
         """In order, up to the first that fails."""
@@ -154,10 +154,10 @@ class Reconciler:
             self._late_failures.pop(key, None)
 
 
-def _soonest(planned: Plan, target: Target) -> float | None:
-    seconds = planned.requeue_after_seconds
-    if target.problem is not None and target.problem.reason in _RECHECKED:
-        return min(_REFERENCE_RECHECK_SECONDS, seconds if seconds is not None else _REFERENCE_RECHECK_SECONDS)
+def _soonest(planned: Plan, snapshot: Snapshot) -> float | None:
+    seconds, problem = planned.requeue_after_seconds, snapshot.target.problem
+    if snapshot.conflict is not None or (problem is not None and problem.reason in _RECHECKED):
+        return min(_RECHECK_SECONDS, seconds if seconds is not None else _RECHECK_SECONDS)
     return seconds
 
 

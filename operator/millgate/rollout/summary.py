@@ -211,6 +211,10 @@ def _rolled_back(snapshot: Snapshot, status: Status) -> Says:
 def _candidate_healthy(snapshot: Snapshot, status: Status) -> Says:
     rollout = status.rollout
     if rollout is None or status.candidate is None or rollout.stage is Stage.PROMOTING:
+        # What spec asks for was judged already: that is said until spec asks for something else, or a person to retry.
+        rejection = _rejection(snapshot, status)
+        if rejection is not None:
+            return Says("False", Reason(rejection.reason), rejection.message)
         return Says("Unknown", Reason.NO_CANDIDATE, "no candidate is in flight")
     if rollout.stage is Stage.ROLLING_BACK:
         reason = Reason(rollout.reason) if rollout.reason else Reason.FAILING

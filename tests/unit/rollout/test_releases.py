@@ -105,6 +105,7 @@ def test_a_failing_gate_takes_the_candidate_back_by_one_write_before_any_scaling
     world.settle()
     assert world.route == world.hash_of("1")
     assert world.condition("RolledBack") == ("True", "GuardrailBreached")
+    assert world.condition("CandidateHealthy") == ("False", "GuardrailBreached")
     assert world.condition("Stalled") == ("True", "RolledBack")
     assert world.condition("Available") == ("True", "MinimumReplicasAvailable")
     assert world.condition("Ready") == ("False", "RolledBack")
