@@ -53,7 +53,8 @@ class Kubectl:
         return done.stdout
 
     def json(self, *arguments: str, namespace: str = "") -> Json:
-        return json.loads(self(*arguments, "--output=json", namespace=namespace))
+        found: Json = json.loads(self(*arguments, "--output=json", namespace=namespace))
+        return found
 
     def apply(self, *objects: Json, namespace: str = "") -> str:
         listing = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
@@ -131,4 +132,4 @@ class Clerk:
         if response.status == http.HTTPStatus.CREATED:
             return ""
         assert response.status in {http.HTTPStatus.UNPROCESSABLE_ENTITY, http.HTTPStatus.BAD_REQUEST}, answer
-        return answer["message"]
+        return str(answer["message"])
