@@ -7,9 +7,8 @@ from itertools import accumulate
 
 from e2e.demo.answers import Answer, Broken, Kind
 
-# Two seconds after the route was written nobody may be answered by the version that was taken back; the rest of the
-# limit is for the command itself and for pods that must be started.
-WARM_ROLLBACK_SECONDS = 5.0
+# So long after the route was written nobody may be answered any more by the version that was taken back.
+LINGER_SECONDS = 2.0
 SHOWN_LOSSES = 5
 
 
@@ -32,6 +31,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Route:
+    """A write of the live Service: from now on only pods of this version are chosen, or of both (None)."""
+
+    time: float
+    version: str | None
+
+
+@dataclass(frozen=True)
 class Told:
     """All that the report is made of. The versions are the registry's numbers of the three models, in order."""
 
@@ -39,6 +46,7 @@ class Told:
     moments: tuple[Moment, ...]
     outcomes: tuple[Outcome, ...]
     answers: tuple[Answer, ...]
+    routes: tuple[Route, ...]
     broken: Broken
     rollback_asked: float
     rollback_done: float
@@ -88,9 +96,17 @@ def exposure_seconds(answers: Sequence[Answer], broken: Broken) -> float | None:
     return max(answer.end for answer in answers if broken.is_by(answer)) - min(bad)
 
 
-def departure_seconds(answers: Sequence[Answer], version: str, asked: float) -> float:
-    """From the command to the end of the last answer by the version that was to go; 0 where none came after it."""
-    return max((each.end - asked for each in answers if each.version == version and each.end > asked), default=0.0)
+def last_answer(answers: Iterable[Answer], version: str, broken: Broken) -> float | None:
+    """The end of the last answer by a version, good or bad."""
+    by_it = (
+        each.end for each in answers if each.version == version or (version == broken.version and broken.is_by(each))
+    )
+    return max(by_it, default=None)
+
+
+def written(routes: Iterable[Route], version: str, since: float) -> float | None:
+    """When the live Service was first pinned to a version after `since`."""
+    return next((route.time for route in routes if route.version == version and route.time >= since), None)
 
 
 def _first(outcomes: Sequence[Outcome], version: str) -> Outcome | None:
@@ -104,11 +120,7 @@ def claims(told: Told) -> tuple[Claim, ...]:
     losses = lost(told.answers, told.broken)
     counts = by_version(told.answers, told.broken, told.titles)
     exposure = exposure_seconds(told.answers, told.broken)
-    departed = departure_seconds(told.answers, told.rolled_back_from, told.rollback_asked)
     promoted, rejected = _first(told.outcomes, better), _first(told.outcomes, broken)
-    asked = told.rollback_done - told.rollback_asked
-    after = [answer for answer in told.answers if answer.start > told.rollback_done]
-    back = {answer.version for answer in after if answer.code == 200} == {first}
     old, new = counts[first].right_share, counts[better].right_share
     return (
         Claim("requests lost", f"{len(losses)} of {len(told.answers):,}", not losses and bool(told.answers)),
@@ -121,13 +133,28 @@ def claims(told: Told) -> tuple[Claim, ...]:
         ),
         Claim(f"bad answers served by v{broken}", _bad(counts[broken]), counts[broken].bad > 0),
         Claim("first bad answer to zero traffic", _seconds(exposure), exposure is not None),
-        Claim(f"rollback to v{told.rolled_back_to} by one command", f"answered after {_seconds(asked)}", back),
-        Claim(
-            f"last answer by v{told.rolled_back_from} after the command",
-            _seconds(departed),
-            departed <= asked + WARM_ROLLBACK_SECONDS,
-        ),
+        _linger(told, broken, written(told.routes, better, told.broken.since)),
+        *_rollback(told),
     )
+
+
+def _rollback(told: Told) -> tuple[Claim, ...]:
+    """By one command: until it had ended, and until nobody was answered by the version that was left."""
+    took = told.rollback_done - told.rollback_asked
+    after = {each.version for each in told.answers if each.start > told.rollback_done + LINGER_SECONDS}
+    return (
+        Claim(f"rollback to v{told.rolled_back_to} by one command", _seconds(took), after == {told.rolled_back_to}),
+        _linger(told, told.rolled_back_from, written(told.routes, told.rolled_back_to, told.rollback_asked)),
+    )
+
+
+def _linger(told: Told, version: str, route_written: float | None) -> Claim:
+    """How long after the one write of the route a version still answered."""
+    name = f"last answer by v{version} after the route's write"
+    last = last_answer(told.answers, version, told.broken)
+    if route_written is None or last is None:
+        return Claim(name, "the route was never written" if route_written is None else "it never answered", holds=False)
+    return Claim(name, _seconds(max(0.0, last - route_written)), last - route_written <= LINGER_SECONDS)
 
 
 def _told(outcome: Outcome | None) -> str:

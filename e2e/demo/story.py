@@ -10,7 +10,7 @@ from e2e.demo.answers import Answer, Broken, parse
 from e2e.demo.images import Images
 from e2e.demo.kubectl import Kubectl
 from e2e.demo.report import Told
-from e2e.demo.watch import Follower, outcomes
+from e2e.demo.watch import Follower, Routes, outcomes
 
 REQUESTS_PER_SECOND = 150
 ROLLOUT_SECONDS = 240.0
@@ -48,25 +48,35 @@ def tell(setting: Setting, say: Say) -> Told:
         follower.note(f"v{versions[1]} serves: kubectl wait returned")
         stack.start_clients(kubectl, setting.images, setting.folder / training.REPLAY, REQUESTS_PER_SECOND)
         follower.note(f"clients send {REQUESTS_PER_SECOND} requests a second")
+        return _releases(setting, follower)
+    finally:
+        follower.close()
+
+
+def _releases(setting: Setting, follower: Follower) -> Told:
+    versions = setting.versions
+    routes = Routes(setting.kubectl, stack.MODEL_NAMESPACE, stack.NAME)
+    try:
         time.sleep(BEFORE_SECONDS)
         _release(setting, follower, versions[2])
         since = _release(setting, follower, versions[3])
         asked, done = _roll_back(setting, follower)
         time.sleep(AFTER_SECONDS)
-        trained = training.read(setting.folder)
-        return Told(
-            titles={versions[model.version]: model.title for model in trained},
-            moments=follower.moments,
-            outcomes=outcomes(follower.status),
-            answers=tuple(answers(kubectl)),
-            broken=Broken(versions[3], frozenset(trained[2].failing_rows), since),
-            rollback_asked=asked,
-            rollback_done=done,
-            rolled_back_from=versions[2],
-            rolled_back_to=versions[1],
-        )
     finally:
-        follower.close()
+        routes.close()
+    trained = training.read(setting.folder)
+    return Told(
+        titles={versions[model.version]: model.title for model in trained},
+        moments=follower.moments,
+        outcomes=outcomes(follower.status),
+        answers=tuple(answers(setting.kubectl)),
+        routes=routes.named(follower.versions),
+        broken=Broken(versions[3], frozenset(trained[2].failing_rows), since),
+        rollback_asked=asked,
+        rollback_done=done,
+        rolled_back_from=versions[2],
+        rolled_back_to=versions[1],
+    )
 
 
 def _release(setting: Setting, follower: Follower, version: str) -> float:

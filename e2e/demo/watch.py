@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import IO, Any
 
 from e2e.demo.kubectl import Kubectl
-from e2e.demo.report import Moment, Outcome
+from e2e.demo.report import Moment, Outcome, Route
+from millgate.api.names import LABEL_HASH
 
 Json = dict[str, Any]
 POLL_SECONDS = 0.1
@@ -107,41 +108,69 @@ def objects(stream: IO[str]) -> Iterator[Json]:
             lines = []
 
 
-class Follower:
-    """Keeps the newest state and every moment; says each change as it comes."""
+class Watch:
+    """Gives each state of one object to `on_state`, from a thread of its own, until it is closed."""
 
-    def __init__(self, kubectl: Kubectl, namespace: str, name: str, say: Callable[[str], None]) -> None:
-        argv = ["kubectl", "get", "modeldeployment", name, "-n", namespace, "--watch", "-o", "json"]
+    def __init__(
+        self, kubectl: Kubectl, kind: str, namespace: str, name: str, on_state: Callable[[Json], None]
+    ) -> None:
+        argv = ["kubectl", "get", kind, name, "-n", namespace, "--watch", "-o", "json"]
         self._process = kubectl.start(argv)
-        self._say = say
-        self._lock = threading.Lock()
-        self._newest: Json = {}
-        self._moments: list[Moment] = []
-        threading.Thread(target=self._follow, daemon=True).start()
+        self._on_state = on_state
+        threading.Thread(target=self._read, daemon=True).start()
 
-    def _follow(self) -> None:
+    def _read(self) -> None:
         if self._process.stdout is None:
             raise AssertionError
         for found in objects(self._process.stdout):
-            with self._lock:
-                before, self._newest = self._newest.get("status", {}), found
-            after = found.get("status", {})
+            self._on_state(found)
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+class Follower:
+    """Keeps a ModelDeployment's newest status and every moment; says each change as it comes."""
+
+    def __init__(self, kubectl: Kubectl, namespace: str, name: str, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._lock = threading.Lock()
+        self._status: Json = {}
+        self._moments: list[Moment] = []
+        self._versions: dict[str, str] = {}
+        self._watch = Watch(kubectl, "modeldeployment", namespace, name, self._see)
+
+    def _see(self, found: Json) -> None:
+        with self._lock:
+            before, self._status = self._status, found.get("status", {})
+            after = self._status
             new = moments(before, after)
-            for line in [*(moment.what for moment in new), *verdicts(before, after)]:
-                self._say(line)
-            with self._lock:
-                self._moments.extend(new)
+            self._moments.extend(new)
+            tracks = (after.get(role) for role in ("stable", "candidate", "previous"))
+            self._versions |= {track["hash"]: track["modelVersion"] for track in tracks if track}
+        for line in [*(moment.what for moment in new), *verdicts(before, after)]:
+            self._say(line)
 
     @property
     def status(self) -> Json:
         with self._lock:
-            status: Json = self._newest.get("status", {})
-            return status
+            return self._status
 
     @property
     def moments(self) -> tuple[Moment, ...]:
         with self._lock:
             return tuple(self._moments)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The model version of each revision that was seen, by its hash."""
+        with self._lock:
+            return dict(self._versions)
 
     def note(self, what: str, at: float | None = None) -> None:
         """Add a moment of the demo's own."""
@@ -149,19 +178,45 @@ class Follower:
         with self._lock:
             self._moments.append(Moment(at or time.time(), what))
 
-    def await_outcome(self, version: str, seconds: float) -> Outcome:
-        """The end of the newest rollout of this version. Raises StoryError."""
+    def await_status(self, holds: Callable[[Json], bool], what: str, seconds: float) -> Json:
+        """The first status of which `holds` is true. Raises StoryError, which says `what` did not happen."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
-            newest = next(iter(outcomes(self.status)), None)
-            if newest and newest.version == version:
-                return newest
-            if self._process.poll() is not None:
+            status = self.status
+            if holds(status):
+                return status
+            if self._watch.ended:
                 raise StoryError("kubectl get --watch has ended")
             time.sleep(POLL_SECONDS)
         ready = [each for each in self.status.get("conditions", []) if each["type"] == "Ready"]
-        raise StoryError(f"the rollout of v{version} did not end within {seconds:.0f} s; Ready is {ready}")
+        raise StoryError(f"{what}: not within {seconds:.0f} s; Ready is {ready}")
+
+    def await_outcome(self, version: str, seconds: float) -> Outcome:
+        """The end of the newest rollout, once it is one of this version. Raises StoryError."""
+
+        def ended(status: Json) -> bool:
+            return bool(status.get("history")) and status["history"][0]["modelVersion"] == version
+
+        return outcomes(self.await_status(ended, f"the rollout of v{version} ends", seconds))[0]
 
     def close(self) -> None:
-        self._process.terminate()
-        self._process.wait()
+        self._watch.close()
+
+
+class Routes:
+    """Every write of the live Service's selector, at the time when it was seen."""
+
+    def __init__(self, kubectl: Kubectl, namespace: str, name: str) -> None:
+        self._seen: list[tuple[float, str | None]] = []
+        self._watch = Watch(kubectl, "service", namespace, name, self._see)
+
+    def _see(self, found: Json) -> None:
+        pinned = found["spec"].get("selector", {}).get(LABEL_HASH)
+        if not self._seen or self._seen[-1][1] != pinned:
+            self._seen.append((time.time(), pinned))
+
+    def named(self, versions: dict[str, str]) -> tuple[Route, ...]:
+        return tuple(Route(at, None if pinned is None else versions.get(pinned, "?")) for at, pinned in self._seen)
+
+    def close(self) -> None:
+        self._watch.close()

@@ -9,13 +9,15 @@ from e2e.demo.report import (
     ByVersion,
     Moment,
     Outcome,
+    Route,
     Told,
     by_version,
     claims,
-    departure_seconds,
     exposure_seconds,
+    last_answer,
     lost,
     render,
+    written,
 )
 
 BROKEN = Broken("3", frozenset({7}), since=100.0)
@@ -45,6 +47,14 @@ GOOD = Told(
         answer(108.5, version="3"),
         answer(140.5, version="2"),
         answer(145.0, version="1"),
+    ),
+    routes=(
+        Route(50.0, "1"),
+        Route(80.0, None),
+        Route(88.0, "2"),
+        Route(100.5, None),
+        Route(107.0, "2"),
+        Route(140.2, "1"),
     ),
     broken=BROKEN,
     rollback_asked=140.0,
@@ -89,9 +99,15 @@ def test_exposure_lasts_from_the_first_bad_answer_to_the_last_answer_of_that_ver
     assert exposure_seconds(GOOD.answers[:4], BROKEN) is None
 
 
-def test_departure_counts_from_the_command():
-    assert departure_seconds(GOOD.answers, "2", 140.0) == pytest.approx(0.5)
-    assert departure_seconds(GOOD.answers, "2", 141.0) == 0.0
+def test_the_last_answer_of_a_version_may_be_a_bad_one():
+    assert last_answer(GOOD.answers[:5], "3", BROKEN) == 105.0
+    assert last_answer(GOOD.answers, "2", BROKEN) == 140.5
+    assert last_answer(GOOD.answers, "9", BROKEN) is None
+
+
+def test_the_route_is_written_when_it_is_pinned_after_the_question():
+    assert written(GOOD.routes, "2", 100.0) == 107.0
+    assert written(GOOD.routes, "2", 110.0) is None
 
 
 def test_a_story_as_promised_bears_out_every_claim():
@@ -109,10 +125,15 @@ def test_a_story_as_promised_bears_out_every_claim():
         (replace(GOOD, answers=GOOD.answers[:4]), "bad answers served by v3"),
         (
             replace(GOOD, answers=(*GOOD.answers, answer(150.0, version="2"))),
-            "last answer by v2 after the command",
+            "last answer by v2 after the route's write",
         ),
         (replace(GOOD, answers=(*GOOD.answers, answer(150.0, version="2"))), "rollback to v1 by one command"),
         (replace(GOOD, answers=GOOD.answers[:-1]), "rollback to v1 by one command"),
+        (
+            replace(GOOD, answers=(*GOOD.answers, answer(109.5, code=500, row=7))),
+            "last answer by v3 after the route's write",
+        ),
+        (replace(GOOD, routes=GOOD.routes[:4]), "last answer by v3 after the route's write"),
         (replace(GOOD, answers=(*GOOD.answers, answer(version="2", right=False))), "v2 right more often than v1"),
     ],
     ids=[
@@ -125,6 +146,8 @@ def test_a_story_as_promised_bears_out_every_claim():
         "v2 answers long after the rollback",
         "v2 answers after the rollback was done",
         "nobody answers after the rollback",
+        "v3 answers on after it was taken back",
+        "the route was never taken back",
         "v2 is no better",
     ],
 )
