@@ -58,6 +58,7 @@ def _pods(snapshot: Snapshot, track: Track | None) -> int:
 
 
 def _with_step(draft: Draft, snapshot: Snapshot, now: datetime) -> Draft:
+    draft = _with_verdicts(draft, snapshot)
     rollout = draft.rollout
     if rollout is None or rollout.stage is Stage.PROMOTING:
         return draft
@@ -81,6 +82,18 @@ def _with_step(draft: Draft, snapshot: Snapshot, now: datetime) -> Draft:
         step,
         now,
     )
+
+
+def _with_verdicts(draft: Draft, snapshot: Snapshot) -> Draft:
+    """The newest verdicts of the step that was in hand: also the one that has just taken the candidate back."""
+    before, after = snapshot.status.rollout, draft.rollout
+    if before is None or after is None or not before.steps or before.stage not in {Stage.STEPPING, Stage.PROMOTING}:
+        return draft
+    if after.stage is Stage.PREPARING:
+        return draft  # of another candidate
+    newest = {verdict.name: verdict for verdict in snapshot.verdicts if verdict.step == before.steps[-1].name}
+    known = [newest.pop(gate.name, gate) for gate in draft.status.gates]
+    return draft.with_status(gates=(*known, *newest.values()))
 
 
 def _step_deadline(snapshot: Snapshot, rollout: RolloutStatus, step: Step) -> datetime | None:

@@ -104,6 +104,7 @@ def test_a_failing_gate_takes_the_candidate_back_by_one_write_before_any_scaling
     assert made.then[0] == Scale(world.hash_of("2"), 0)
     world.settle()
     assert world.route == world.hash_of("1")
+    assert [gate.verdict for gate in world.status.gates] == [Verdict.FAIL], "the status shows which gate it was"
     assert world.condition("RolledBack") == ("True", "GuardrailBreached")
     assert world.condition("CandidateHealthy") == ("False", "GuardrailBreached")
     assert world.condition("Stalled") == ("True", "RolledBack")
