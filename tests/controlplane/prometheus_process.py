@@ -135,6 +135,14 @@ scrape_configs:
             self._process.wait(10)
             self._process = None
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
     def empty(self) -> None:
         """Stopped, its data gone, and started again."""
         self.stop()

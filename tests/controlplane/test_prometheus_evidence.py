@@ -360,13 +360,12 @@ async def test_while_prometheus_is_away_nothing_passes_or_fails_and_then_all_evi
     assert {said(status)[0] for status in passed} == {"Pass"}
     with server.frozen():
         hanging = await live.judge(story.request(211.5), story.at(211.5))
-    server.stop()
-    stopped = await live.judge(story.request(221.5), story.at(221.5))
+    with server.stopped():
+        stopped = await live.judge(story.request(221.5), story.at(221.5))
     for statuses, words in ((hanging, "did not answer within 0.5 s"), (stopped, "connection refused")):
         assert {said(status) for status in statuses} == {("Inconclusive", "MetricsUnavailable")}
         assert all(words in status.message for status in statuses)
     assert stopped[0].samples == passed[0].samples
-    server.start()
     again = Prometheus(server.url, timeout_seconds=10)
     back = await live.judge(story.request(301.5), story.at(301.5))
     fresh = await EvidenceReader(again, scrape_interval_seconds=SCRAPE_SECONDS).judge(

@@ -82,6 +82,15 @@ async def until(expected: tuple[str, str], story: Story, live: EvidenceReader, f
         await asyncio.sleep(max(0.0, request.next_look(datetime.now(UTC)).timestamp() - time.time()))
 
 
+async def scraped(client: Prometheus, story: Story) -> None:
+    """Both pods are known to Prometheus."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    promql = f'millgate_requests_total{{namespace="{story.namespace}"}}'
+    while len(await client.query(promql, datetime.now(UTC))) < 2:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(TICK_SECONDS)
+
+
 async def test_a_rollout_is_followed_live_through_a_pass_a_lost_pod_and_a_fail(
     server: PrometheusProcess, page: Page
 ) -> None:
@@ -91,8 +100,8 @@ async def test_a_rollout_is_followed_live_through_a_pass_a_lost_pod_and_a_fail(
     live, fresh = (EvidenceReader(client, scrape_interval_seconds=SCRAPE_SECONDS) for _ in range(2))
     counting = asyncio.create_task(pods.run())
     try:
-        await asyncio.sleep(3 * SCRAPE_SECONDS)  # pods are scraped before they get traffic
-        story = replace(story, anchor=math.ceil(time.time()))
+        await scraped(client, story)
+        story = replace(story, anchor=math.floor(time.time()))
         passed = await until(("Pass", "NotWorse"), story, live, fresh)
         assert passed.value == "0"
 

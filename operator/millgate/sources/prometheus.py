@@ -64,7 +64,9 @@ class Prometheus:
             headers=dict(headers or {}),
             auth=credentials,
             session=self._session,
-            retry=Retry(total=0),  # the library's own policy blocks for 6 s on a 503 (facts/kopf.md, section 3)
+            retry=Retry(
+                total=0, read=False
+            ),  # the library's own policy blocks for 6 s on a 503 (facts/kopf.md, section 3)
         )
         self._threads = ThreadPoolExecutor(max_concurrent_queries, thread_name_prefix="prometheus")
 
@@ -112,6 +114,9 @@ class Prometheus:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._session.close()
 
+    def _too_slow(self) -> str:
+        return f"{self._url} did not answer within {self._timeout_seconds:g} s"
+
     async def _in_thread(self, ask: Callable[[float], Any]) -> Any:
         deadline = time.monotonic() + self._timeout_seconds
 
@@ -122,8 +127,7 @@ class Prometheus:
             future = asyncio.get_running_loop().run_in_executor(self._threads, within_deadline)
             return await asyncio.wait_for(future, self._timeout_seconds)
         except (TimeoutError, requests.exceptions.Timeout) as error:
-            message = f"{self._url} did not answer within {self._timeout_seconds:g} s"
-            raise MetricsError(Reason.METRICS_UNAVAILABLE, message) from error
+            raise MetricsError(Reason.METRICS_UNAVAILABLE, self._too_slow()) from error
         except HttpError as error:
             raise _refusal(error, self._url) from error
         except TooLargeError as error:
@@ -132,7 +136,9 @@ class Prometheus:
             message = f"{self._url} answered with something that is not Prometheus' API: is the URL right?"
             raise MetricsError(Reason.METRICS_UNAVAILABLE, message) from error
         except requests.exceptions.RequestException as error:
-            message = f"{self._url} cannot be reached: {_cause(error)}"
+            # What times out while the body is read comes as a connection that was lost.
+            slow = "timed out" in str(error)
+            message = self._too_slow() if slow else f"{self._url} cannot be reached: {_cause(error)}"
             raise MetricsError(Reason.METRICS_UNAVAILABLE, message) from error
 
 
