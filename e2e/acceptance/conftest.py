@@ -7,20 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from e2e.acceptance import world as worlds
 from e2e.acceptance.audience import Audience, described, failed
 from e2e.acceptance.release import Release
-from e2e.acceptance.world import World
+from e2e.acceptance.world import World, bring_up
+from e2e.cluster import provider
+from e2e.cluster.controlplane import Options
 
 HERE = Path(__file__).parent
 REPLICAS = 3
 FIGURES = pytest.StashKey[list[str]]()
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("acceptance")
-    group.addoption("--name", default="acceptance", help="the cluster's name")
-    group.addoption("--keep", action="store_true", help="leave the cluster up")
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
@@ -31,11 +26,17 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 
 @pytest.fixture(scope="session")
 def world(pytestconfig: pytest.Config) -> Iterator[World]:
-    made = worlds.bring_up(pytestconfig.getoption("--name"))
-    pytestconfig.stash[FIGURES] = made.figures
-    yield made
-    if not pytestconfig.getoption("--keep"):
-        made.cluster.down()
+    """Found running, the cluster is left running; otherwise it ends with the tests."""
+    name = pytestconfig.getoption("--cluster") or "acceptance"
+    cluster = provider.choose(name, "node", Options())
+    ran = cluster.status().running
+    try:
+        made = bring_up(cluster)
+        pytestconfig.stash[FIGURES] = made.figures
+        yield made
+    finally:
+        if not ran:
+            cluster.down()
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from e2e.cluster.controlplane import Options
 from e2e.cluster.images import Image, Recipe
 from e2e.cluster.paths import REPO_ROOT, cache
-from e2e.cluster.provider import Cluster, choose
+from e2e.cluster.provider import Cluster
 from e2e.demo import images, stack
 from e2e.demo.images import Images
 from e2e.demo.kubectl import Kubectl
@@ -37,8 +36,7 @@ class World:
         return self.kubectl.command([str(plugin), *words, "-n", stack.MODEL_NAMESPACE])
 
 
-def bring_up(name: str) -> World:
-    cluster = choose(name, "node", Options())
+def bring_up(cluster: Cluster) -> World:
     folder = cache() / "demo" / "models"
     with ThreadPoolExecutor() as pool:
         training = pool.submit(_train, folder)
