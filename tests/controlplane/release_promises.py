@@ -32,6 +32,8 @@ class Told:
     service: Json | None = None
     steps: dict[str, list[Json]] = field(default_factory=dict)
     """The steps of each rollout, by its id, as they stand in the last status that had any."""
+    ends: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When each step of a rollout was decided to be over, by rollout id and step: the next one waits from then on."""
     routes: list[tuple[int, str | None]] = field(default_factory=list)
     """(version, hash that the live Service is pinned to; None: open), one for each change of the selector."""
     transitions: list[tuple[float, str, str]] = field(default_factory=list)
@@ -136,6 +138,8 @@ class Told:
             # Promise `resumes`: what has begun has begun once, and at one time.
             assert now[: len(before)] == before, f"resumes at version {change.version}: {before} became {now}"
             self.steps[rollout["id"]] = now
+            if rollout.get("stepPendingTime"):
+                self.ends[rollout["id"], now[-1]["name"]] = moment(rollout["stepPendingTime"])
         stands = f"{rollout['stage']}/{rollout.get('stepName') or ''}"
         if not self.transitions or self.transitions[-1][1:] != (rollout["id"], stands):
             self.transitions.append((change.at, rollout["id"], stands))

@@ -4,7 +4,6 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,8 @@ SEED = 20261123
 GOOD = rollout(QUARTER, HALF, ALL)
 # Judged by a real Prometheus: the verdict has to be read again by each new process.
 CHECKED = rollout(QUARTER, HALF | {"gates": [trouble_gate()]}, ALL, intervalSeconds=1)
-# What a process needs from the lease to the first write on a busy machine.
-GRACE_SECONDS = 1.5
+# What a process needs from the lease, or from the end of a step, to the write on a busy machine.
+GRACE_SECONDS = 2.0
 # The first point of the grid that lies in a step is readable at the latest so long after its `minSeconds`.
 FIRST_VERDICT_SECONDS = 1.0
 
@@ -45,9 +44,9 @@ class Lives:
 
     spans: list[tuple[float, float]] = field(default_factory=list)
 
-    def seconds_between(self, start: float, end: float) -> float:
-        """How long it was at work in that time."""
-        return sum(max(0.0, min(end, until) - max(start, since)) for since, until in self.spans)
+    def longest_between(self, start: float, end: float) -> float:
+        """The most that one process was at work in that time, in seconds."""
+        return max((min(end, until) - max(start, since) for since, until in self.spans), default=0.0)
 
 
 async def kill_again_and_again(operator: OperatorProcess, lives: Lives, chance: random.Random) -> None:
@@ -161,14 +160,17 @@ def _nothing_is_left(told: Told) -> None:
 
 
 def _seconds_late(told: Told, lives: Lives) -> list[float]:
-    """How long the operator was at work after the end of each step, before the next one began. No step was shorter."""
+    """How long one process was at work after the time of each step was over and left it open. No step was shorter."""
     least = {"quarter": QUARTER["minSeconds"], "half": HALF["minSeconds"]}
     late = []
     for id_, steps in told.steps.items():
-        for begun, following in pairwise(steps):
-            start, end = moment(begun["startTime"]), moment(following["startTime"])
+        for begun in steps:
+            end = told.ends.get((id_, begun["name"]))
+            if end is None:
+                continue  # the last one, or one that was not passed
+            start = moment(begun["startTime"])
             due = start + least[begun["name"]]
             assert end >= due - 0.001, f"{id_}: step {begun['name']} took {end - start:.3f} s"
             gated = told.name == "asked" and begun["name"] == "half"
-            late.append(lives.seconds_between(due + (FIRST_VERDICT_SECONDS if gated else 0.0), end))
+            late.append(max(0.0, lives.longest_between(due + (FIRST_VERDICT_SECONDS if gated else 0.0), end)))
     return late

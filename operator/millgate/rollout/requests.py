@@ -59,8 +59,12 @@ def _carry_out(draft: Draft, snapshot: Snapshot, request: Request, now: datetime
 
 
 def _ids_in_play(snapshot: Snapshot, status: Status) -> list[str]:
-    """The rollouts that a request may be bound to: the one in flight, the stable one, the rejected one in spec."""
+    """The rollouts that a request may be bound to: the one in flight alone, else the stable one or the rejected one in
+    spec. A request for the rollout before comes too late: it must not hit the candidate that has come since.
+    """
     ids = [status.rollout.id] if status.rollout else []
+    if status.rollout is not None and status.candidate is not None:
+        return ids
     if status.stable is not None:
         ids.append(rollout_id_of(status, status.stable))
     wanted = snapshot.target.revision

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from millgate.api.request import MalformedRequest, RequestAction
+from millgate.api.request import MalformedRequest, Request, RequestAction
 from millgate.api.status import Outcome, RequestResult, Stage, Verdict
 from millgate.rollout.core import plan
 from millgate.rollout.plan import Route, Scale
@@ -328,6 +328,25 @@ def test_an_approval_waits_for_a_person_and_for_this_rollout_only() -> None:
     world.ask(RequestAction.PROMOTE, "right")
     world.settle()
     assert world.route == world.hash_of("2")
+
+
+@pytest.mark.parametrize("action", [RequestAction.PROMOTE, RequestAction.ABORT, RequestAction.ROLLBACK])
+def test_a_request_for_the_rollout_before_cannot_hit_the_candidate_that_has_come_since(action: RequestAction) -> None:
+    steps = [
+        {"name": "half", "weightPercent": 50, "gates": [{"name": "owner", "type": "Approval"}]},
+        {"name": "all", "weightPercent": 100},
+    ]
+    world = at_step(released(steps=steps), "2", "half")
+    assert world.status.rollout is not None
+    before = world.status.rollout.id
+    world.ask(RequestAction.PROMOTE, "in-time")
+    world.settle()
+    at_step(world, "3", "half")
+    world.request = Request("late", action, before)
+    world.settle()
+    assert world.status.last_request is not None
+    assert world.status.last_request.result is RequestResult.REFUSED
+    assert world.condition("Ready") == ("False", "AwaitingApproval")
 
 
 def test_replicas_changed_in_flight_keep_the_ratio_and_never_shrink_stable_below_the_number() -> None:
