@@ -128,12 +128,12 @@ async def test_a_frozen_leader_that_wakes_up_late_writes_nothing_and_ends(make, 
     assert next_one.running()
 
 
-async def _settled_writes(cluster: ControlPlane, namespace: str) -> int:
-    """Their number once the operator that acts has nothing left to write."""
-    seen = [-1]
+async def _settled_writes(cluster: ControlPlane, namespace: str) -> list[str]:
+    """All of them, once the operator that acts has nothing left to write."""
+    seen: list[list[str]] = [[]]
 
     async def unchanged() -> bool:
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(2)
         seen.append(_writes(cluster, namespace))
         return seen[-1] == seen[-2]
 
@@ -141,12 +141,14 @@ async def _settled_writes(cluster: ControlPlane, namespace: str) -> int:
     return seen[-1]
 
 
-def _writes(cluster: ControlPlane, namespace: str) -> int:
+def _writes(cluster: ControlPlane, namespace: str) -> list[str]:
     """Writes of Millgate in the namespace, except those of leases."""
-    return sum(
-        event["userAgent"].startswith("millgate/")
+    return [
+        f"{event['requestReceivedTimestamp']} {event['verb']} {event['objectRef']['resource']} "
+        f"{event['objectRef'].get('name')} {event['objectRef'].get('subresource')}"
+        for event in cluster.audit_events()
+        if event["userAgent"].startswith("millgate/")
         and event["verb"] in {"create", "update", "patch", "delete"}
         and event.get("objectRef", {}).get("namespace") == namespace
         and event["objectRef"]["resource"] != "leases"
-        for event in cluster.audit_events()
-    )
+    ]

@@ -76,18 +76,23 @@ class Operator:
 
     async def _stand_and_lead(self, elector: Elector) -> None:
         self._start(self._elect(elector), "the lease is lost")
+        self._health.ready = "the API server has not answered yet"
+        await self._until(elector.reached)
         self._health.ready = ""  # a hot standby
-        ended = asyncio.create_task(self._ended.wait())
-        leading = asyncio.create_task(elector.leading.wait())
-        await asyncio.wait({leading, ended}, return_when=asyncio.FIRST_COMPLETED)
-        leading.cancel()
-        ended.cancel()
+        await self._until(elector.leading)
         if elector.leading.is_set():
             logger.info("leading", extra={"identity": identity()})
             self._telemetry.leads(leading=True)
             async with await KubeApi.connect(on_call=self._telemetry.called, may_write=elector.may_act) as api:
                 await self._lead(api)
             self._telemetry.leads(leading=False)
+
+    async def _until(self, event: asyncio.Event) -> None:
+        """Until the event, or the end of the process."""
+        waiting = {asyncio.create_task(event.wait()), asyncio.create_task(self._ended.wait())}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
 
     async def _elect(self, elector: Elector) -> None:
         logger.error("the lease is lost", extra={"detail": await elector.run()})

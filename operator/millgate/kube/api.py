@@ -111,13 +111,11 @@ class KubeApi:
         client: Any,
         *,
         on_call: Callable[[Call], None] | None = None,
-        may_write: Callable[[], bool] | None = None,
         timeout_seconds: float = _REQUEST_TIMEOUT_SECONDS,
     ) -> None:
         self._login = login
         self._client = client
         self._on_call = on_call
-        self._may_write = may_write
         self._timeout_seconds = timeout_seconds
 
     @classmethod
@@ -136,8 +134,8 @@ class KubeApi:
         `may_write` is asked before every write: one that lost its lease, or slept through it, must not write any more.
         """
         login = Login(kubeconfig, context, impersonate)
-        client = await login.client()
-        return cls(login, client, on_call=on_call, may_write=may_write, timeout_seconds=timeout_seconds)
+        client = await login.client(() if may_write is None else (_fence(may_write),))
+        return cls(login, client, on_call=on_call, timeout_seconds=timeout_seconds)
 
     @property
     def namespace(self) -> str:
@@ -264,8 +262,6 @@ class KubeApi:
         text = urlencode({key: value for key, value in (query or {}).items() if value})
         url = f"{self._client.configuration.host}{path}{'?' + text if text else ''}"
         headers = {"Accept": accept, "Content-Type": content_type}
-        if method != "GET" and self._may_write is not None and not self._may_write():
-            raise KubeError(0, "NotLeading", f"{method} {path}: another process may write now")
         started = time.monotonic()
         status = 0
         try:
@@ -306,6 +302,23 @@ class KubeApi:
         async with raw.response as response:
             answer: bytes = await response.read()
             return response.status, _retry_after_seconds(response.headers.get("Retry-After")), answer
+
+
+def _fence(may_write: Callable[[], bool]) -> aiohttp.TraceConfig:
+    """Asks at the last moment, when there is a connection: making one takes time in which a process may be frozen."""
+
+    async def remember(_: Any, request: Any, params: aiohttp.TraceRequestStartParams) -> None:
+        request.method = params.method
+
+    async def check(_: Any, request: Any, _params: Any) -> None:
+        if request.method != "GET" and not may_write():
+            raise KubeError(0, "NotLeading", "another process may write now")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(remember)
+    trace.on_connection_create_end.append(check)
+    trace.on_connection_reuseconn.append(check)
+    return trace
 
 
 def _retry_after_seconds(text: str | None) -> float:

@@ -53,7 +53,7 @@ class _Seen:
 class Elector:
     """Runs for the lease, keeps it, and says when it is lost.
 
-    - `leading` is set once the lease is held; `run` returns when it is lost, or when it is cancelled.
+    - `reached` is set once the API server has answered, `leading` once the lease is held; `run` returns when it is lost.
     - The holder is named by its identity (its pod). A process finds a lease that is held in its own name to be its own:
       a restarted container goes on at once. Where two processes have one name, the one that comes later takes over and
       the other one loses the lease at its next renewal.
@@ -76,6 +76,7 @@ class Elector:
         self._held: Json | None = None
         self._renewed = float("-inf")  # when the last successful renewal was sent
         self._seen: _Seen | None = None
+        self.reached = asyncio.Event()
         self.leading = asyncio.Event()
 
     def may_act(self) -> bool:
@@ -120,6 +121,7 @@ class Elector:
     async def _try_to_take(self) -> Json | None:
         terms = self._terms
         lease = await self._api.get(LEASE, terms.namespace, terms.name)
+        self.reached.set()
         try:
             if lease is None:
                 return await self._api.create(LEASE, _record(None, terms, self._instance))

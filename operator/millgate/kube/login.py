@@ -1,6 +1,7 @@
 """The login to the API server: as the pod's service account, or by a kubeconfig. The library does the work."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,10 @@ class Login:
         # Each TLS connection costs a buffer of 256 KiB; more of them than this make nothing faster.
         self._configuration.connection_pool_maxsize = _CONNECTIONS
 
-    async def client(self) -> ApiClient:
+    async def client(self, traces: Sequence[aiohttp.TraceConfig] = ()) -> ApiClient:
+        """A client whose requests `traces` follow. Raises LoginError."""
         await self.renew()
+        self._configuration.trace_configs = list(traces)
         client: Any = ApiClient(self._configuration)
         client.user_agent = USER_AGENT
         if self._impersonate:
