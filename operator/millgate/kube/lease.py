@@ -53,7 +53,7 @@ class _Seen:
 class Elector:
     """Runs for the lease, keeps it, and says when it is lost.
 
-    - `reached` is set once the API server has answered, `leading` once the lease is held; `run` returns when it is lost.
+    - `reached` is set once the API server has answered, `leading` once the lease is held; `run` ends when it is lost.
     - The holder is named by its identity (its pod). A process finds a lease that is held in its own name to be its own:
       a restarted container goes on at once. Where two processes have one name, the one that comes later takes over and
       the other one loses the lease at its next renewal.
