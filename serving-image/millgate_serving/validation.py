@@ -63,12 +63,14 @@ class _Field:
     type: Any
     optional: bool
     dtype: np.dtype[Any]
+    dimensions: int
 
 
 def _field(item: Column | Tensor, dtype: np.dtype[Any], layout: Layout) -> _Field:
     optional = isinstance(item, Column) and not item.required and _knows_missing(item.type, layout)
     kind = _item_type(item, dtype)
-    return _Field(item.name, kind | None if optional else kind, optional, dtype)
+    dimensions = len(item.shape) if isinstance(item, Tensor) else 1
+    return _Field(item.name, kind | None if optional else kind, optional, dtype, dimensions)
 
 
 def _knows_missing(kind: str, layout: Layout) -> bool:
@@ -79,7 +81,7 @@ def _knows_missing(kind: str, layout: Layout) -> bool:
 def _one_tensor(tensor: Tensor, dtype: np.dtype[Any]) -> Decode:
     """`rows` is the tensor; where it has a name, `columns` may hold it too."""
     rows_type = _list_of(_item_type(tensor, dtype), tensor.shape[0])
-    field = _Field(tensor.name or "rows", rows_type, optional=False, dtype=dtype)
+    field = _Field(tensor.name or "rows", rows_type, optional=False, dtype=dtype, dimensions=len(tensor.shape))
     columns_type = _struct("Columns", [(field, rows_type)]) if tensor.name else None
     decode = _checked(rows_type, columns_type, (field.name,))
 
@@ -129,10 +131,12 @@ def _array(values: Sequence[Any], field: _Field) -> npt.NDArray[Any]:
     if field.dtype.kind == "M":
         values = [_moment(value, field.name) for value in values]
     try:
-        return np.array(values, field.dtype)
-    except (ValueError, OverflowError, TypeError) as error:
-        name = field.dtype.name
-        raise Refusal(400, f"{field.name}: the rows must all have the same shape and fit into {name}") from error
+        array = np.array(values, field.dtype)
+    except (ValueError, OverflowError, TypeError):
+        array = None
+    if array is None or array.ndim != field.dimensions:  # of texts numpy makes an array of lists instead of an error
+        raise Refusal(400, f"{field.name}: the rows must all have the same shape and fit into {field.dtype.name}")
+    return array
 
 
 def _moment(moment: datetime | None, name: str) -> datetime | None:

@@ -135,6 +135,7 @@ DECODERS = {
     "columns": decoder([Column("a", "float", required=False), Column("b", "integer", required=True)], "f4", "i4"),
     "matrix": decoder([Column("a", "double", required=True), Column("b", "double", required=False)], "f4"),
     "text": decoder([Column("a", "string", required=True), Column("b", "boolean", required=True)], "O", "?"),
+    "texts": decoder([Tensor("", "str", (-1, -1))], "O"),
     "tensor": decoder([Tensor("", "float32", (-1, 2, -1))], "f4"),
     "named tensors": decoder([Tensor("a", "int64", (-1, 2)), Tensor("b", "uint64", (-1, -1))], "i8", "u8"),
 }
@@ -176,7 +177,17 @@ def check(decode, content: bytes) -> None:
         assert len(refusal.message) < 400
     else:
         assert len({len(array) for array in arrays}) == 1
+        assert all(isinstance(item, str | bool) for array in arrays if array.dtype.kind == "O" for item in array.flat)
         assert all(not np.isinf(array).any() for array in arrays if array.dtype.kind == "f")
+
+
+RAGGED = [("texts", b'{"rows": [["x"], ["x", "y"]]}'), ("tensor", b'{"rows": [[[1], [2]], [[1, 3], [2, 4]]]}')]
+
+
+@pytest.mark.parametrize(("kind", "content"), RAGGED)
+def test_rows_of_different_shapes_are_refused(kind, content):
+    with pytest.raises(Refusal, match="same shape"):
+        DECODERS[kind](content)
 
 
 def test_a_deeply_nested_body_is_refused_and_not_a_crash():
