@@ -7,6 +7,9 @@ from pathlib import Path
 from e2e.cluster.paths import ClusterError
 
 CGROUPS = Path("/sys/fs/cgroup")
+# By default a group weighs as much as one process outside of it, whatever number of pods it holds: beside a busy shell
+# or two, a node would stand still. It weighs as much as eight.
+WEIGHTS = {"cpu.shares": "8192", "cpu.weight": "800"}
 
 
 def hierarchies(root: Path = CGROUPS) -> list[Path]:
@@ -25,6 +28,9 @@ def make_cgroups(name: str, root: Path = CGROUPS) -> None:
         for setting in ("cpuset.cpus", "cpuset.mems"):  # version 1 starts them empty, and nothing can run there
             if hierarchy.name == "cpuset" and (hierarchy / setting).exists():
                 (group / setting).write_text((hierarchy / setting).read_text())
+        for setting, weight in WEIGHTS.items():  # one of them where processor time is shared out by this hierarchy
+            if (group / setting).exists():
+                (group / setting).write_text(weight)
 
 
 def remove_cgroups(name: str, root: Path = CGROUPS, *, deadline_seconds: float = 5.0) -> None:

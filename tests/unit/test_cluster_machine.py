@@ -184,3 +184,16 @@ def test_a_command_inside_runs_in_the_network_namespace_with_the_clusters_kubeco
     assert environment["PATH"].startswith("/tools:")
     plane = Status("c1", "bare", "control-plane", running=True, kubeconfig="/k", state="/s/c1")
     assert provider.inside(plane, ["kubectl"])[0] == ["kubectl"]
+
+
+@pytest.mark.parametrize(
+    ("hierarchy", "setting", "weight"), [("cpu", "cpu.shares", "8192"), (".", "cpu.weight", "800")]
+)
+def test_a_node_weighs_as_much_as_eight_processes(tmp_path: Path, hierarchy: str, setting: str, weight: str) -> None:
+    if hierarchy == ".":
+        (tmp_path / "cgroup.controllers").touch()
+    group = tmp_path / hierarchy / "c1"
+    group.mkdir(parents=True)
+    (group / setting).write_text("as the kernel begins")
+    cgroups.make_cgroups("c1", tmp_path)
+    assert (group / setting).read_text() == weight
