@@ -89,7 +89,11 @@ def _available(snapshot: Snapshot, status: Status) -> Says:
     text = f"{ready} of {size} pods of {status.stable.workload_name} are ready"
     if ready >= enough:
         # The figure would change with every pod that comes and goes: the promise is that nothing is written then.
-        return Says("True", Reason.MINIMUM_REPLICAS_AVAILABLE, f"at least {enough} of {size} pods are ready")
+        said = f"at least {enough} of {size} pods are ready"
+        why = (
+            f"; not all: {observed.problem.reason}: {observed.problem.message}" if observed and observed.problem else ""
+        )
+        return Says("True", Reason.MINIMUM_REPLICAS_AVAILABLE, said + why)
     if observed is not None and observed.problem is not None:
         return Says("False", observed.problem.reason, f"{text}: {observed.problem.message}")
     return Says("False", Reason.STABLE_UNAVAILABLE, text)

@@ -1,13 +1,16 @@
 """Whole releases, step by step, in the words of the design: what a user is told and where the traffic is."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from millgate.api.conditions import Reason
 from millgate.api.request import MalformedRequest, Request, RequestAction
 from millgate.api.status import Outcome, RequestResult, Stage, Verdict
 from millgate.rollout.core import plan
 from millgate.rollout.plan import Route, Scale
+from millgate.rollout.snapshot import Problem
 
 from .world import OPEN, World, make_spec
 
@@ -408,3 +411,13 @@ def test_a_step_is_not_made_longer_by_a_restart() -> None:
     world.now = start + timedelta(seconds=60)
     world.reconcile()
     assert world.status.rollout.step_name == "half"
+
+
+def test_enough_pods_serve_and_it_is_told_why_the_others_do_not() -> None:
+    world = released()
+    seen, hash_ = world.snapshot(), world.hash_of("1")
+    fewer = replace(seen.revisions[hash_], ready=3, problem=Problem(Reason.ARTIFACT_CHANGED, "other bytes"))
+    status = plan(replace(seen, revisions={hash_: fewer}), world.now).status
+    available = next(condition for condition in status.conditions if condition.type == "Available")
+    assert (available.status, available.reason) == ("True", "MinimumReplicasAvailable")
+    assert available.message == "at least 3 of 4 pods are ready; not all: ArtifactChanged: other bytes"
