@@ -27,12 +27,16 @@ class MlflowProcess:
 
     @property
     def uri(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
+    def uri_by_address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def uri_by_another_name(self) -> str:
-        """The same address in a form that is not on the server's list of hosts."""
-        return f"http://0x7f000001:{self.port}"
+    def knows_only_its_name(self) -> str:
+        """An option by which requests to its address are refused, as those to a Service's name are by default."""
+        return f"--allowed-hosts=localhost:{self.port}"
 
     def start(self, *options: str) -> None:
         with self._folder.joinpath("log").open("ab") as log:

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Shop:
-    """An operator with registries: `default`, and `refused`, which is the same server under a name it does not know."""
+    """An operator with registries: `default`, and `refused`, which is the same server under an address it refuses."""
 
     releases: Releases
     operator: OperatorProcess
@@ -50,7 +50,7 @@ async def shop(
             "defaultServingImage": "registry.example/serving:1",
             "registries": [
                 {"name": "default", "uri": mlflow.uri, **quick},
-                {"name": "refused", "uri": mlflow.uri_by_another_name, **quick},
+                {"name": "refused", "uri": mlflow.uri_by_address, **quick},
             ],
         }
         with OperatorProcess(cluster, tmp_path, **config) as operator:
@@ -59,9 +59,9 @@ async def shop(
                 yield Shop(Releases(api, record), operator, mlflow, node)
 
 
-def wanted(name: str, **model: str) -> Json:
+def wanted(name: str, *, model: str = "fraud", **which: str) -> Json:
     spec = {
-        "model": {"name": "fraud", **model},
+        "model": {"name": model, **which},
         "server": {"nodeSelector": NOWHERE},
         "replicas": 2,
         "rollout": rollout(ALL, keepWarmSeconds=0, progressDeadlineSeconds=600),
@@ -88,7 +88,7 @@ async def test_each_fault_of_a_registry_has_its_word_and_the_release_goes_on_whe
     await until_accepted_says(shop, "fraud", "Unknown", "RegistryUnreachable")
     assert word(releases.status("fraud")) == "RegistryUnreachable"
 
-    mlflow.start()
+    mlflow.start(mlflow.knows_only_its_name)
     await asyncio.to_thread(mlflow.wait)
     await until_accepted_says(shop, "fraud", "False", "ModelNotFound")
     assert conditions(releases.status("fraud"))["Stalled"]["reason"] == "ModelNotFound"
@@ -128,8 +128,7 @@ async def test_each_fault_of_a_candidate_has_its_word_stable_serves_on_and_it_go
         mlflow.start()
         await asyncio.to_thread(mlflow.wait)
     versions = [await asyncio.to_thread(mlflow.register, "churn") for _ in range(4)]
-    model = {"name": "churn"}
-    await releases.apply(wanted("churn", **model, version=versions[0]))
+    await releases.apply(wanted("churn", model="churn", version=versions[0]))
     await releases.until_word("churn", "Promoted")
 
     def fate(component: str, version: str, attempt: int) -> Fate:
@@ -152,7 +151,7 @@ async def test_each_fault_of_a_candidate_has_its_word_stable_serves_on_and_it_go
 
     broken = Ended(1, {"error": {"reason": "PreflightFailed", "message": "the input example raises"}})
     fates["preflight", versions[3], 1] = broken
-    await releases.apply(wanted("churn", **model, version=versions[3]))
+    await releases.apply(wanted("churn", model="churn", version=versions[3]))
     taken_back = await releases.until_word("churn", "PreflightFailed")
     assert "the input example raises" in conditions(taken_back["status"])["RolledBack"]["message"]
     del fates["preflight", versions[3], 1]
@@ -165,7 +164,7 @@ async def _held(shop: Shop, version: str, reason: str) -> None:
     """The version is asked for, is held for this reason, and stable has all the traffic."""
     releases = shop.releases
     if releases.seen("churn")["spec"]["model"]["version"] != version:
-        await releases.apply(wanted("churn", name="churn", version=version))
+        await releases.apply(wanted("churn", model="churn", version=version))
     held = await releases.until("churn", lambda status: conditions(status)["CandidateHealthy"]["reason"] == reason)
     assert conditions(held["status"])["CandidateHealthy"]["status"] == "False"
     assert conditions(held["status"])["Available"]["status"] == "True"

@@ -54,7 +54,7 @@ async def test_each_request_is_carried_out_once_and_answered_once(releases: Rele
     town.operator.kill()
     await asyncio.to_thread(town.operator.start().leading)
     await eventually(lambda: town.operator.metric("millgate_reconciles_total") > 0, what="the new process has looked")
-    assert (await answered(releases, name, "Do what I mean id=x1"))["result"] == "Refused"
+    assert (await answered(releases, name, "Promote id=x1"))["result"] == "Refused"
     assert releases.status(name)["history"] == before["history"]
     outcomes = [(entry["modelVersion"], entry["outcome"]) for entry in before["history"]]
     assert outcomes == [
