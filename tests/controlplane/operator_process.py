@@ -84,7 +84,7 @@ class OperatorProcess:
             )
         return self
 
-    def ready(self, seconds: float = 20.0) -> Self:
+    def ready(self, seconds: float = 60.0) -> Self:
         """Wait until it answers ready: as a leader that watches, or as a hot standby."""
         until = time.monotonic() + seconds
         while self.get("/readyz")[0] != 200:
@@ -93,7 +93,7 @@ class OperatorProcess:
             time.sleep(0.05)
         return self
 
-    def leading(self, seconds: float = 30.0) -> Self:
+    def leading(self, seconds: float = 60.0) -> Self:
         """Wait until it holds the lease and watches."""
         until = time.monotonic() + seconds
         while not (self.metric("millgate_leader") == 1.0 and self.get("/readyz")[0] == 200):

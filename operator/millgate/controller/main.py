@@ -5,20 +5,15 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
 from millgate import __version__
 from millgate.controller import log
-from millgate.controller.config import CONFIG_VARIABLE, EXAMPLE, Config, ConfigError, load_config
-from millgate.controller.process import EXIT_LOST, Operator
-from millgate.kube.login import LoginError
+from millgate.controller.config import CONFIG_VARIABLE, EXAMPLE, ConfigError, load_config
+from millgate.kube.light import load_less
 
 EXIT_MISUSE = 2
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,25 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"millgate-operator: {error}\n")
         sys.exit(EXIT_MISUSE)
     log.set_up(config.log_level)
+    load_less()
+    from millgate.controller.process import run_process  # noqa: PLC0415 - it imports what `load_less` makes smaller
+
     # What was imported stays for good: a full collection that looks at all of it again stops the loop for a tenth of a
     # second on a slow machine.
     gc.collect()
     gc.freeze()
-    code = asyncio.run(_run(config))
+    code = asyncio.run(run_process(config))
     logging.shutdown()
     # Threads that still wait for a registry or a metrics store would hold the exit until their deadline.
     os._exit(code)
-
-
-async def _run(config: Config) -> int:
-    stop = asyncio.Event()
-    for number in _SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        return await Operator(config).run(stop)
-    except (LoginError, OSError) as error:
-        logger.error("operator cannot start", extra={"error": str(error)})  # noqa: TRY400 - the cause is in the text
-        return EXIT_LOST
 
 
 def _parser() -> argparse.ArgumentParser:

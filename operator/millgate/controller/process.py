@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from millgate.controller.telemetry import Key, Telemetry
 from millgate.kube.api import KubeApi, KubeError
 from millgate.kube.events import EventWriter
 from millgate.kube.lease import Elector, LeaseTerms
+from millgate.kube.login import LoginError
 from millgate.kube.queue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -184,6 +186,18 @@ class Operator:
         task.add_done_callback(note)
         self._tasks.append(task)
         return task
+
+
+async def run_process(config: Config) -> int:
+    """Run until SIGTERM or SIGINT, or until the process must end by itself; the exit code."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        return await Operator(config).run(stop)
+    except (LoginError, OSError) as error:
+        logger.error("operator cannot start", extra={"error": str(error)})  # noqa: TRY400 - the cause is in the text
+        return EXIT_LOST
 
 
 def _terms(config: Config) -> LeaseTerms:
