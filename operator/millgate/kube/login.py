@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
@@ -40,6 +41,10 @@ class Login:
         self._configuration.retries = None
         # Each TLS connection costs a buffer of 256 KiB; more of them than this make nothing faster.
         self._configuration.connection_pool_maxsize = _CONNECTIONS
+        # With `trust_env` the client looks for a ~/.netrc in a thread, for every request: two thirds of its time.
+        # The environment is asked once instead, and trusted only for the proxies that it names.
+        self._trust_env = bool(getproxies())
+        self._configuration.client_session_kwargs = {"trust_env": self._trust_env}
 
     async def client(self, traces: Sequence[aiohttp.TraceConfig] = ()) -> ApiClient:
         """A client whose requests `traces` follow. Raises LoginError."""
@@ -72,7 +77,7 @@ class Login:
             headers=client.default_headers,
             middlewares=(authenticated,),
             proxy=configuration.proxy,
-            trust_env=True,
+            trust_env=self._trust_env,
         )
         return configuration.host, session
 
