@@ -14,7 +14,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 COMMAND = Path(sys.executable).with_name("millgate-serving")
-START_SECONDS = 60
+START_SECONDS = 180  # scikit-learn needs six seconds of one core, which a busy machine may not give for long
 
 
 def environment(folder: Path, **variables: object) -> dict[str, str]:

