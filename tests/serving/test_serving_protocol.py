@@ -156,4 +156,4 @@ def test_the_pod_is_alive_but_not_ready_while_it_cannot_load(tmp_path):
             assert server.predict({"rows": [ROW]}).status == 503
             assert server.request("GET", "/version").json["digest"] is None
             server.terminate()  # what was never ready has nothing to drain
-            assert server.exit_code(5) == 0
+            assert server.exit_code(30) == 0
