@@ -81,6 +81,7 @@ class Told:
         self._stable_stays(where)
         self._no_blind_step(where)
         self._rejected_stays_out(where)
+        self._says_one_thing(where)
 
     def _never_nowhere(self, where: str) -> None:
         if self.service is None or self.pinned is None:
@@ -122,6 +123,15 @@ class Told:
         candidate = (self.status.get("candidate") or {}).get("hash")
         reached = {self.pinned} if self.pinned is not None else {candidate}
         assert self.service is None or not reached & rejected, f"rejected-stays-out {where}: {reached & rejected}"
+
+    def _says_one_thing(self, where: str) -> None:
+        """kstatus reads the first of Reconciling and Stalled, and `kubectl wait` the generation of each condition."""
+        conditions = self.status.get("conditions") or []
+        says = {entry["type"]: entry["status"] for entry in conditions}
+        assert not says.get("Reconciling") == says.get("Stalled") == "True", f"{where}: Reconciling and Stalled"
+        assert list(says)[-1:] in ([], ["Ready"]), f"{where}: {list(says)}"
+        generations = {entry["observedGeneration"] for entry in conditions}
+        assert generations <= {self.status["observedGeneration"]}, f"{where}: {generations}"
 
     def _follow_route(self, change: Change) -> None:
         if self.service is not None and (not self.routes or self.routes[-1][1] != self.pinned):

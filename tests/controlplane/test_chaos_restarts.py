@@ -10,7 +10,7 @@ from typing import Any
 from millgate.kube.api import KubeApi
 from tests.controlplane.operator_process import OperatorProcess
 from tests.controlplane.plane import new_namespace
-from tests.controlplane.release_cases import HALF, QUARTER, Releases, word
+from tests.controlplane.release_cases import HALF, QUARTER, Releases
 from tests.controlplane.release_people import CHECKED, GOOD, Person, ended_as_it_would_have, nothing_is_left
 from tests.controlplane.release_promises import Told, hold, moment
 from tests.controlplane.release_record import recorded
@@ -43,11 +43,11 @@ class Lives:
 
 async def kill_again_and_again(operator: OperatorProcess, lives: Lives, chance: random.Random) -> None:
     for _ in range(KILLS):
-        operator.start()
-        await asyncio.to_thread(operator.leading)
-        began = time.time()
-        await asyncio.sleep(chance.uniform(0.0, 2.0))
-        operator.kill()
+        with operator:
+            await asyncio.to_thread(operator.leading)
+            began = time.time()
+            await asyncio.sleep(chance.uniform(0.0, 2.0))
+            operator.kill()
         lives.spans.append((began, time.time()))
 
 
@@ -67,13 +67,19 @@ async def test_thirty_kills_at_random_moments_change_no_rollout(
         )
         people = {name: Person(Releases(api, record), name, stop) for name in OUTCOMES}
         async with asyncio.TaskGroup() as group:
-            group.create_task(people["calm"].promotes(GOOD))
-            group.create_task(people["asked"].promotes(CHECKED))
-            group.create_task(people["bad"].sees_bad_ones_go_back())
-            group.create_task(people["hasty"].changes_their_mind_at_half())
+            work = [
+                group.create_task(people["calm"].promotes(GOOD)),
+                group.create_task(people["asked"].promotes(CHECKED)),
+                group.create_task(people["bad"].sees_bad_ones_go_back()),
+                group.create_task(people["hasty"].changes_their_mind_at_half()),
+            ]
             await kill_again_and_again(operator, lives, random.Random(SEED))
             stop.set()
-            group.create_task(_work_to_the_end(operator, lives, people))
+            with operator:
+                await asyncio.to_thread(operator.leading)
+                began = time.time()
+                await asyncio.gather(*work)
+                lives.spans.append((began, time.time()))
         changes = record.changes()
     told = [hold(changes, name) for name in people]
     for one in told:
@@ -86,18 +92,6 @@ async def test_thirty_kills_at_random_moments_change_no_rollout(
     record_property("seconds_late", [round(seconds, 2) for seconds in sorted(late)])
     assert {"Stepping/quarter", "Stepping/half", "Promoting/all"} <= stages, "the kills met too few moments"
     assert max(late) <= GRACE_SECONDS, sorted(late)
-
-
-async def _work_to_the_end(operator: OperatorProcess, lives: Lives, people: dict[str, Person]) -> None:
-    with operator:
-        operator.start()
-        await asyncio.to_thread(operator.leading)
-        began = time.time()
-        for person in people.values():
-            await person.releases.until(
-                person.name, lambda status: status.get("rollout") is None and word(status), seconds=60
-            )
-        lives.spans.append((began, time.time()))
 
 
 def _seconds_late(told: Told, lives: Lives) -> list[float]:

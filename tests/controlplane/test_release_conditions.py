@@ -3,13 +3,11 @@
 import json
 import re
 
-import pytest
-
 from millgate.kube.api import POD, SERVICE
 from tests.controlplane.plane import Kubectl, eventually, model_deployment
 from tests.controlplane.release_cases import ALL, OWNER, Releases, conditions, release, rollout, word
 from tests.controlplane.release_kstatus import kstatus, row
-from tests.controlplane.release_promises import is_ready
+from tests.controlplane.release_promises import hold, is_ready
 from tests.controlplane.release_town import Town
 
 # The conditions Accepted Available Reconciling Stalled Paused RolledBack CandidateHealthy Ready, and kstatus' word.
@@ -35,7 +33,9 @@ def is_row(situation: str, obj: dict) -> bool:
 
 def went_through(releases: Releases, name: str, *situations: str) -> None:
     """The record has a version of it in each of the situations, in this order."""
-    versions = [one.obj for one in releases.record.changes() if (one.kind, one.name) == ("ModelDeployment", name)]
+    changes = releases.record.changes()
+    hold(changes, name)
+    versions = [one.obj for one in changes if (one.kind, one.name) == ("ModelDeployment", name)]
     rows = [row(obj) for obj in versions if obj["status"].get("observedGeneration") == obj["metadata"]["generation"]]
     rest = iter(versions)
     for situation in situations:
@@ -60,6 +60,7 @@ async def test_kubectl_wait_returns_once_it_serves_and_never_on_the_old_generati
         assert selector["millgate.dev/hash"] == status["stable"]["hash"]
         pods = await releases.api.list(POD, releases.namespace, selector=",".join(map("=".join, selector.items())))
         assert [is_ready(pod) for pod in pods] == [True]
+    hold(releases.record.changes(), "waited")
 
 
 async def test_a_good_release_says_what_the_table_says(releases: Releases) -> None:
@@ -80,6 +81,7 @@ async def test_a_paused_release_waits_for_a_person_until_spec_says_otherwise(rel
     held = await releases.until_word(name, "PausedBySpec")
     assert is_row("waits for a person", held)
     await releases.released(release(name, "2", policy))
+    hold(releases.record.changes(), name)
 
 
 async def test_a_release_that_is_taken_back_says_what_the_table_says(releases: Releases) -> None:
@@ -103,6 +105,7 @@ async def test_pods_that_do_not_become_ready_cost_the_candidate_its_rollout(rele
     stalled = await releases.until_word(name, "ProgressDeadlineExceeded")
     assert is_row("rolled back", stalled)
     assert "PodUnschedulable" in conditions(stalled["status"])["Stalled"]["message"]
+    hold(releases.record.changes(), name)
 
 
 async def test_what_the_platform_refuses_is_stalled_and_stable_serves_on(releases: Releases) -> None:
@@ -111,6 +114,7 @@ async def test_what_the_platform_refuses_is_stalled_and_stable_serves_on(release
     await releases.apply(release(name, "2", server={"image": "elsewhere.example/x:2"}))
     assert is_row("not accepted", await releases.until_word(name, "ImageNotAllowed"))
     assert releases.pinned(name) == releases.status(name)["stable"]["hash"]
+    hold(releases.record.changes(), name)
 
 
 async def test_stable_pods_that_are_lost_while_idle_are_told(releases: Releases) -> None:
@@ -123,6 +127,7 @@ async def test_stable_pods_that_are_lost_while_idle_are_told(releases: Releases)
     for pod in await releases.api.list(POD, releases.namespace, selector=selector):
         await releases.api.delete(POD, releases.namespace, pod["metadata"]["name"])
     assert is_row("promoted", await releases.until_word(name, "Promoted"))
+    hold(releases.record.changes(), name)
 
 
 async def make_unready(releases: Releases, pod: dict) -> None:
@@ -159,6 +164,7 @@ async def test_a_name_that_somebody_else_has_is_a_conflict_until_it_is_free(
     await quiet(town)
     await releases.api.delete(SERVICE, releases.namespace, name)
     await releases.until_word(name, "Promoted", seconds=40)
+    hold(releases.record.changes(), name)
 
 
 async def quiet(town: Town) -> None:
@@ -170,19 +176,3 @@ async def quiet(town: Town) -> None:
         return looks[-1] == looks[-10]
 
     await eventually(unchanged, what="no reconcile for half a second")
-
-
-@pytest.mark.parametrize("name", ["waited", "praised", "paused", "dropped", "late", "foreign", "lonely", "taken"])
-async def test_no_version_of_a_status_confuses_kstatus(town: Town, name: str) -> None:
-    """At every version: never Reconciling and Stalled at once, Ready last, each said about the same generation."""
-    seen = 0
-    for change in town.record.changes():
-        if (change.kind, change.name) != ("ModelDeployment", name) or not change.obj["status"].get("conditions"):
-            continue
-        says = conditions(change.obj["status"])
-        assert list(says)[-1] == "Ready"
-        assert not says["Reconciling"]["status"] == says["Stalled"]["status"] == "True"
-        generations = {entry["observedGeneration"] for entry in says.values()}
-        assert generations == {change.obj["status"]["observedGeneration"]}
-        seen += 1
-    assert seen
