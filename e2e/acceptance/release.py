@@ -21,6 +21,12 @@ CANARY: Json = {
     "gates": [],
 }
 
+GUARDED: Json = {
+    "steps": [{"name": "half", "weightPercent": 50, "minSeconds": 5}, {"name": "all", "weightPercent": 100}],
+    "gates": [{"name": "errors", "type": "Compare", "compare": {"preset": "Errors"}}],
+    "intervalSeconds": 2,
+}
+
 
 class Release:
     """Each `await_…` raises AssertionError, with the conditions as they are, when its time is over."""

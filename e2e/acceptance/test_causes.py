@@ -4,11 +4,13 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from e2e.acceptance.registry import Registry
-from e2e.acceptance.release import BLUE_GREEN, NAMESPACE, Release
+from e2e.acceptance.release import BLUE_GREEN, GUARDED, NAMESPACE, Release
+from e2e.acceptance.renamed import renamed
 from e2e.acceptance.world import World, start_registry
 from e2e.demo import stack
 
@@ -30,14 +32,14 @@ def endure(release: Release, kind: str, reason: str) -> None:
         time.sleep(1)
 
 
-def test_an_image_that_cannot_be_pulled(world: World, release: Release) -> None:
-    better = world.versions[2]
-    release.apply(better, BLUE_GREEN, server={"image": world.late_image.reference})
+def test_an_image_that_cannot_be_pulled(world: World, release: Release, tmp_path: Path) -> None:
+    better, late = world.versions[2], renamed(world.images.serving, tmp_path)
+    release.apply(better, BLUE_GREEN, server={"image": late.reference})
     release.await_condition("CandidateHealthy", "False", "ImagePullFailed")
     release.tell("an image that cannot be pulled", "CandidateHealthy", "Reconciling", "Ready")
     endure(release, "CandidateHealthy", "ImagePullFailed")
 
-    world.cluster.load_image(world.late_image.tar)
+    world.cluster.load_image(late.tar)
     release.await_promotion(better, seconds=RECOVERED_SECONDS)
 
 
@@ -93,14 +95,9 @@ def test_a_registry_that_refuses_the_host(world: World, release: Release) -> Non
 
 def test_a_prometheus_that_is_not_there(world: World, release: Release) -> None:
     better = world.versions[2]
-    canary = {
-        "steps": [{"name": "half", "weightPercent": 50, "minSeconds": 5}, {"name": "all", "weightPercent": 100}],
-        "gates": [{"name": "errors", "type": "Compare", "compare": {"preset": "Errors"}}],
-        "intervalSeconds": 2,
-    }
     world.kubectl.run("scale", "deployment/prometheus", *PLATFORM, "--replicas=0")
     try:
-        release.apply(better, canary)
+        release.apply(better, GUARDED)
         release.await_condition("CandidateHealthy", "Unknown", "MetricsUnavailable")
         release.tell("a Prometheus that is not there", "CandidateHealthy", "Reconciling", "Ready")
         endure(release, "CandidateHealthy", "MetricsUnavailable")

@@ -1,4 +1,6 @@
-"""Acceptance 9: twenty promotions and twenty rollbacks under load, without a request that fails because of them."""
+"""Acceptance 9: twenty promotions and twenty rollbacks under load, without a request that fails because of them; and a
+rollback by a gate, which loses no request but those that the bad version answers itself.
+"""
 
 # ruff: noqa: S101  # tests assert
 
@@ -10,10 +12,12 @@ from statistics import median
 import pytest
 
 from e2e.acceptance.audience import Audience, described, failed
-from e2e.acceptance.release import BLUE_GREEN, CANARY, NAME, Release
+from e2e.acceptance.release import BLUE_GREEN, CANARY, GUARDED, NAME, Release
 from e2e.acceptance.world import World
 from e2e.acceptance.writes import Write, Writes
-from e2e.demo.answers import Answer
+from e2e.demo import training
+from e2e.demo.answers import Answer, Broken
+from e2e.demo.report import lost
 
 CYCLES = 20
 REPLICAS = 2
@@ -67,6 +71,37 @@ def test_twenty_promotions_and_twenty_rollbacks_lose_no_request(world: World, re
     for rollback in rollbacks:
         late = _answered_by(answers, better, rollback.route.seen + GONE_AFTER_SECONDS, rollback.asked + DWELL_SECONDS)
         assert not late, f"{len(late)} answers by version {better} after the rollback at {rollback.asked:.3f}"
+
+
+def test_a_gate_takes_back_by_one_write_before_any_scaling(world: World, release: Release) -> None:
+    good, bad = world.versions[1], world.versions[3]
+    audience, writes = Audience(world), Writes(world.kubectl)
+    audience.start(REQUESTS_PER_SECOND)
+    begun = time.time()
+    try:
+        release.apply(bad, GUARDED)
+        release.until(lambda: writes.routes()[-1].pinned is None, "the canary to get traffic", 120)
+        status = release.status
+        release.await_rest(good)
+        time.sleep(DWELL_SECONDS)
+        answers = audience.answers()
+    finally:
+        writes.stop()
+        audience.stop()
+    opened, back = writes.routes()[-2:]
+    assert (opened.pinned, back.pinned) == (None, status["stable"]["hash"])
+    assert writes.sizes(status["candidate"]["hash"])[-1].replicas == 0
+    assert writes.sizes(status["candidate"]["hash"])[-1].order > back.order
+    broken = Broken(bad, frozenset(training.read(world.folder)[2].failing_rows), begun)
+    by_bad = [answer for answer in answers if broken.is_by(answer)]
+    last = max(answer.end for answer in by_bad)
+    world.figures.append(
+        f"rollback by a gate: {len(by_bad)} answers by version {bad}, {len(failed(by_bad))} of them bad, the last one "
+        f"{last - back.seen:.2f} s after the route; {len(lost(answers, broken))} of {len(answers):,} requests lost"
+    )
+    assert failed(by_bad)
+    assert not lost(answers, broken), described(lost(answers, broken))
+    assert last < back.seen + GONE_AFTER_SECONDS
 
 
 def _roll_back(world: World, release: Release, writes: Writes) -> Rollback:

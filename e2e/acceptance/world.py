@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from e2e.cluster.images import Image, Recipe
 from e2e.cluster.paths import REPO_ROOT, cache
 from e2e.cluster.provider import Cluster
 from e2e.demo import images, stack
@@ -18,14 +17,11 @@ STORAGE = Path(__file__).with_name("storage.yaml")
 
 @dataclass(frozen=True)
 class World:
-    """`versions`: the registry's numbers of the demo's models 1 to 3. `late_image`: the serving image under a name that
-    the cluster does not know yet. `figures`: what the tests measured, told at the end.
-    """
+    """`versions`: the registry's numbers of the demo's models 1 to 3. `figures`: what was measured, told at the end."""
 
     cluster: Cluster
     kubectl: Kubectl
     images: Images
-    late_image: Image
     folder: Path
     versions: dict[int, str]
     figures: list[str] = field(default_factory=list)
@@ -41,7 +37,6 @@ def bring_up(cluster: Cluster) -> World:
     with ThreadPoolExecutor() as pool:
         training = pool.submit(_train, folder)
         made = images.build(cluster)
-        late = cluster.image_builder().build(_under_another_name(images.serving_recipe()))
         training.result()
     cluster.up()
     images.load(cluster, made)
@@ -52,12 +47,12 @@ def bring_up(cluster: Cluster) -> World:
     start_registry(kubectl, made)
     registering = stack.Registering(kubectl, folder)
     try:
-        stack.install_millgate(kubectl, made)
+        stack.install_millgate(kubectl, made, allowedImagePrefixes=["localhost/"])
         stack.await_millgate(kubectl)
         versions = registering.finish()
     finally:
         registering.stop()
-    return World(cluster, kubectl, made, late, folder, versions)
+    return World(cluster, kubectl, made, folder, versions)
 
 
 def start_registry(kubectl: Kubectl, made: Images) -> None:
@@ -77,10 +72,6 @@ def _give_storage(kubectl: Kubectl, made: Images) -> None:
     """A folder of the node that any user may write to, which only a pod without restrictions can make."""
     kubectl.apply(STORAGE.read_text().replace("@IMAGE@", made.clients.reference))
     kubectl.run("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/mlflow-storage", "--timeout=120s")
-
-
-def _under_another_name(recipe: Recipe) -> Recipe:
-    return Recipe(f"{recipe.name}-late", recipe.containerfile, recipe.context)
 
 
 def _train(folder: Path) -> None:

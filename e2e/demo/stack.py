@@ -28,8 +28,8 @@ def render(manifest: str, **values: str) -> str:
     return _PLACE.sub(lambda place: values[place[1].lower()], text)
 
 
-def values(images: Images) -> dict[str, Any]:
-    """The chart's values: where this platform has its registry and its Prometheus."""
+def values(images: Images, **config: Any) -> dict[str, Any]:
+    """The chart's values: where this platform has its registry and its Prometheus. `config`: further settings of it."""
     repository, _, tag = images.operator.reference.rpartition(":")
     return {
         "image": {"repository": repository, "tag": tag},
@@ -41,6 +41,7 @@ def values(images: Images) -> dict[str, Any]:
             },
             "registries": [{"name": "default", "uri": f"http://mlflow.{PLATFORM_NAMESPACE}.svc:5000"}],
             "defaultServingImage": images.serving.reference,
+            **config,
         },
     }
 
@@ -50,14 +51,14 @@ def install_platform(kubectl: Kubectl, images: Images) -> None:
     kubectl.apply(render("mlflow", mlflow_image=images.mlflow.reference))
 
 
-def install_millgate(kubectl: Kubectl, images: Images) -> None:
+def install_millgate(kubectl: Kubectl, images: Images, **config: Any) -> None:
     """The chart, as a user installs it; then Prometheus, which reads pods of its namespace too."""
     kubectl.command(
         [
             *("helm", "upgrade", "--install", "millgate", str(REPO_ROOT / "charts/millgate")),
             *("--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--values", "-"),
         ],
-        stdin=json.dumps(values(images)),
+        stdin=json.dumps(values(images, **config)),
     )
     kubectl.apply(
         render("prometheus", prometheus_image=images.prometheus.reference, scrape_seconds=str(SCRAPE_SECONDS))
