@@ -1,10 +1,9 @@
-"""The commands of `python -m e2e.demo`: up, down, status, soak."""
+"""The commands of `python -m e2e.demo`: up, down, status."""
 
 import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from e2e.cluster.paths import REPO_ROOT, ClusterError, cache
 from e2e.cluster.progress import phase, say
 from e2e.demo import images, report, stack, story
 from e2e.demo.kubectl import CommandError, Kubectl
-from e2e.demo.soak import soak as play
 from e2e.demo.watch import StoryError
 
 
@@ -25,12 +23,9 @@ def parser() -> argparse.ArgumentParser:
         ("up", "bring everything up, tell the story, print its table; the cluster stays up"),
         ("down", "end the demo's cluster; on a cluster that is not ours, remove what the demo put there"),
         ("status", "what runs of the demo"),
-        ("soak", "many promotions and ways back under load; tells what was lost, and how long a way back takes"),
     ):
         made = commands.add_parser(name, help=summary, description=summary)
         made.add_argument("--name", help="the cluster's name (default: made from the checkout's path)")
-        if name == "soak":
-            made.add_argument("--rounds", type=int, default=20, help="promotions, each followed by a way back")
     return top
 
 
@@ -42,20 +37,7 @@ def up(name: str | None) -> int:
         told = story.tell(setting, say)
     print(f"\n{report.render(told)}\n\n  all of it took {time.monotonic() - begun:.0f} s\n")
     print(how_to_go_on(name))
-    return _verdict(report.claims(told))
-
-
-def soak(name: str | None, rounds: int) -> int:
-    """0 where every claim holds, else 1."""
-    setting = prepare(name)
-    with phase(f"{rounds} promotions and ways back"):
-        found = play(setting, rounds, say)
-    print("\n".join(report.outcome(found)))
-    return _verdict(found)
-
-
-def _verdict(found: Sequence[report.Claim]) -> int:
-    broken = [claim.name for claim in found if not claim.holds]
+    broken = [claim.name for claim in report.claims(told) if not claim.holds]
     if broken:
         print(f"error: not as promised: {'; '.join(broken)}", file=sys.stderr)
     return 1 if broken else 0
@@ -150,9 +132,9 @@ def show_status(name: str | None) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
-    command = {"up": up, "down": down, "status": show_status}.get(arguments.command)
+    command = {"up": up, "down": down, "status": show_status}[arguments.command]
     try:
-        return command(arguments.name) if command else soak(arguments.name, arguments.rounds)
+        return command(arguments.name)
     except (ClusterError, CommandError, StoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

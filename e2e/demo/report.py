@@ -176,7 +176,7 @@ def clock(moment: float) -> str:
 
 def render(told: Told) -> str:
     """The table as text."""
-    return "\n".join([*_when(told.moments), "", *_requests(told), "", *outcome(claims(told)), *_losses(told)])
+    return "\n".join([*_when(told.moments), "", *_requests(told), "", *_outcome(claims(told)), *_losses(told)])
 
 
 def _when(moments: Sequence[Moment]) -> list[str]:
@@ -200,7 +200,7 @@ def _requests(told: Told) -> list[str]:
     return ["REQUESTS", *lines]
 
 
-def outcome(found: Sequence[Claim]) -> list[str]:
+def _outcome(found: Sequence[Claim]) -> list[str]:
     width = max(len(each.name) for each in found)
     return ["OUTCOME"] + [f"  {'ok ' if each.holds else 'NOT'}  {each.name:<{width}}  {each.value}" for each in found]
 
