@@ -115,6 +115,7 @@ async def test_a_frozen_leader_that_wakes_up_late_writes_nothing_and_ends(make, 
     frozen, next_one = make("operator-a").leading(), make("operator-b").ready()
     model.ask_for("1")
     model.wait_ready()
+    await _settled_writes(cluster, namespace)  # a request that is on its way cannot be called back
     frozen.signal(signal.SIGSTOP)
     await eventually(lambda: leads(next_one), what="the standby leads")
     model.ask_for("2")  # something that the frozen one would like to write about, too
