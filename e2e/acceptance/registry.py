@@ -47,8 +47,13 @@ class Registry:
 
     def register_again(self, version: str) -> str:
         """The model of this version as a new version."""
-        source = self._version(version)
-        asked = {"name": MODEL, **{key: source[key] for key in ("source", "run_id", "model_id") if source.get(key)}}
+        known = self._version(version)
+        asked = {
+            "name": MODEL,
+            "source": known["source"],
+            "run_id": known["run_id"],
+            "model_id": self._model_id(version),
+        }
         made = self._call("POST", "/api/2.0/mlflow/model-versions/create", asked)
         return str(made["model_version"]["version"])
 
