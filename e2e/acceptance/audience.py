@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from e2e.acceptance.world import World
-from e2e.demo import stack, training
+from e2e.demo import models, stack
 from e2e.demo.answers import Answer, parse
 from e2e.demo.clients import LARGEST_PAGE
 from e2e.demo.story import ANSWERS
@@ -22,7 +22,7 @@ class Audience:
 
     def start(self, requests_per_second: int) -> None:
         self.stop()
-        rows = self._world.folder / training.REPLAY
+        rows = self._world.folder / models.REPLAY
         stack.start_clients(self._world.kubectl, self._world.images, rows, requests_per_second)
 
     def stop(self) -> None:

@@ -15,7 +15,7 @@ from e2e.acceptance.audience import Audience, described, failed
 from e2e.acceptance.release import BLUE_GREEN, CANARY, GUARDED, NAME, Release
 from e2e.acceptance.world import World
 from e2e.acceptance.writes import Write, Writes
-from e2e.demo import training
+from e2e.demo import models
 from e2e.demo.answers import Answer, Broken
 from e2e.demo.report import lost
 
@@ -92,7 +92,7 @@ def test_a_gate_takes_back_by_one_write_before_any_scaling(world: World, release
     assert (opened.pinned, back.pinned) == (None, status["stable"]["hash"])
     assert writes.sizes(status["candidate"]["hash"])[-1].replicas == 0
     assert writes.sizes(status["candidate"]["hash"])[-1].order > back.order
-    broken = Broken(bad, frozenset(training.read(world.folder)[2].failing_rows), begun)
+    broken = Broken(bad, frozenset(models.read(world.folder)[2].failing_rows), begun)
     by_bad = [answer for answer in answers if broken.is_by(answer)]
     last = max(answer.end for answer in by_bad)
     world.figures.append(

@@ -59,12 +59,12 @@ def prepare(name: str | None) -> story.Setting:
             stack.clear(kubectl)
         with phase("install MLflow"):
             stack.install_platform(kubectl, made)
-        trained.result()
         registering = stack.Registering(kubectl, folder)
         try:
             with phase("install Millgate and Prometheus"):
                 stack.install_millgate(kubectl, made)
                 stack.await_millgate(kubectl)
+            trained.result()
             with phase("register three versions in MLflow"):
                 versions = registering.finish()
         finally:

@@ -12,8 +12,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from e2e.demo import training
-from e2e.demo.training import Trained
+import numpy as np
+
+from e2e.demo import models
+from e2e.demo.models import Trained
 
 MODEL = "digits"
 TAG = "demo.sha256"
@@ -42,7 +44,7 @@ def register(uri: str, folder: Path, mlflow: Any, deadline_seconds: float = 180.
     mlflow.set_tracking_uri(uri)
     known = _known(mlflow.MlflowClient())
     made = {}
-    for model in training.read(folder):
+    for model in models.read(folder):
         digest = hashlib.sha256((folder / model.file).read_bytes()).hexdigest()
         made[model.version] = known.get(digest) or _register(mlflow, model, folder, digest)
     return made
@@ -57,7 +59,7 @@ def _register(mlflow: Any, model: Trained, folder: Path, digest: str) -> str:
     """As a team would: a run with its figures and its data set, the model with signature and input example."""
     import onnx  # noqa: PLC0415
 
-    known, _, _, _ = training.data()
+    known = np.load(folder / models.KNOWN)
     graph = onnx.load(folder / model.file)
     mlflow.set_experiment(MODEL)
     with mlflow.start_run(run_name=f"v{model.version}: {model.title}"):

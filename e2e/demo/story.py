@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.demo import stack, training
+from e2e.demo import models, stack
 from e2e.demo.answers import Answer, Broken, parse
 from e2e.demo.images import Images
 from e2e.demo.kubectl import Kubectl
@@ -46,7 +46,7 @@ def tell(setting: Setting, say: Say) -> Told:
             "--timeout=240s",
         )
         follower.note(f"v{versions[1]} serves: kubectl wait returned")
-        stack.start_clients(kubectl, setting.images, setting.folder / training.REPLAY, REQUESTS_PER_SECOND)
+        stack.start_clients(kubectl, setting.images, setting.folder / models.REPLAY, REQUESTS_PER_SECOND)
         follower.note(f"clients send {REQUESTS_PER_SECOND} requests a second")
         return _releases(setting, follower)
     finally:
@@ -64,7 +64,7 @@ def _releases(setting: Setting, follower: Follower) -> Told:
         time.sleep(AFTER_SECONDS)
     finally:
         routes.close()
-    trained = training.read(setting.folder)
+    trained = models.read(setting.folder)
     return Told(
         titles={versions[model.version]: model.title for model in trained},
         moments=follower.moments,

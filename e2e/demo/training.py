@@ -6,7 +6,7 @@ The models learn from the first ones; the clients of the demo replay the others.
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from e2e.demo.models import FACTS, KNOWN, REPLAY, Trained
+
 Rows = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 TRAINING_SHARE = 0.4
-FACTS = "models.json"
-REPLAY = "rows.json"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A model as the demo registers it. Shares are of the rows that are replayed; `accuracy` of the answered ones."""
-
-    version: int
-    title: str
-    file: str
-    accuracy: float
-    failing_rows: tuple[int, ...]
-    failing_share: float
 
 
 def data() -> tuple[Rows, Labels, Rows, Labels]:
@@ -63,7 +51,7 @@ def candidates() -> tuple[tuple[str, Any], ...]:
 
 
 def train(folder: Path) -> tuple[Trained, ...]:
-    """Fit, convert to ONNX, try on the rows to replay; writes the models, their facts and those rows into `folder`."""
+    """Fit, convert to ONNX, try on the rows to replay; writes models, facts and rows into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     known, known_labels, replayed, replayed_labels = data()
     models = []
@@ -81,6 +69,7 @@ def train(folder: Path) -> tuple[Trained, ...]:
         {"row": row.astype(int).tolist(), "label": int(label)}
         for row, label in zip(replayed, replayed_labels, strict=True)
     ]
+    np.save(folder / KNOWN, known)
     (folder / REPLAY).write_text(json.dumps(rows, separators=(",", ":")))
     return tuple(models)
 
@@ -100,11 +89,6 @@ def _tried(graph: bytes, rows: Rows, labels: Labels) -> tuple[float, tuple[int, 
             continue
         right += int(answer[0] == label)
     return right / (len(rows) - len(failing)), tuple(failing)
-
-
-def read(folder: Path) -> tuple[Trained, ...]:
-    facts = json.loads((folder / FACTS).read_text())
-    return tuple(Trained(**{**fact, "failing_rows": tuple(fact["failing_rows"])}) for fact in facts)
 
 
 def main() -> None:
