@@ -7,7 +7,6 @@ takes the signals of the main thread.
 
 import asyncio
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,20 +24,18 @@ from millgate.kube.login import Login
 logger = logging.getLogger(__name__)
 
 _CHILDREN = (DEPLOYMENT, SERVICE, JOB, POD)
-# Every object is listed when the watches begin, and every ModelDeployment is looked at then anyway. What was listed is
-# looked at once more, later: it may have changed between that look and the beginning of its watch.
-_WARM_UP_SECONDS = 15.0
-_AFTER_WARM_UP_SECONDS = (10.0, 40.0)
+# Every object is listed when the watches begin. That is no news: every ModelDeployment is looked at then, and once more
+# after this time, since it may have changed between the first look and the beginning of its watch.
+WARM_UP_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class Hint:
-    """Look at this ModelDeployment, now or in a while; `first` when a person waits for the answer."""
+    """Look at this ModelDeployment; `first` when a person waits for the answer."""
 
     key: Key
     kind: str
     first: bool = False
-    in_seconds: float = 0.0
 
 
 class Hints:
@@ -101,9 +98,9 @@ class Hints:
     def _child_changed(self, kind: Kind, event: Mapping[str, Any]) -> None:
         metadata = event["object"]["metadata"]
         key = (metadata["namespace"], metadata["labels"][LABEL_NAME])
-        warming_up = event["type"] is None and time.monotonic() - self._began < _WARM_UP_SECONDS
-        in_seconds = random.uniform(*_AFTER_WARM_UP_SECONDS) if warming_up else 0.0  # noqa: S311 - a spread
-        self._say(Hint(key, kind.kind, in_seconds=in_seconds))
+        if event["type"] is None and time.monotonic() - self._began < WARM_UP_SECONDS:
+            return
+        self._say(Hint(key, kind.kind))
 
     def _say(self, hint: Hint) -> None:
         self._in_main_loop(self._on_hint, hint)

@@ -63,6 +63,31 @@ class Observation:
         return tuple(obj for obj in of_kind if _label(obj, LABEL_HASH) == revision_hash)
 
 
+LABELLED_KINDS = (DEPLOYMENT, SERVICE, JOB, POD)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The objects that bear the name of one ModelDeployment in their label, and among them the pods by themselves."""
+
+    objects: Mapping[ObjectName, Json]
+    pods: Sequence[Json]
+
+    @classmethod
+    def of(cls, by_kind: Mapping[Kind, Sequence[Json]]) -> "Labelled":
+        named = {(kind, _name(obj)): obj for kind, found in by_kind.items() if kind != POD for obj in found}
+        return cls(named, by_kind.get(POD, ()))
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a Snapshot holds that is not read from the cluster."""
+
+    target: Target
+    verdicts: tuple[GateStatus, ...] = ()
+    write_failure: Problem | None = None
+
+
 async def observe(
     api: KubeApi,
     cr: Json,
@@ -73,10 +98,28 @@ async def observe(
 ) -> Observation:
     """Raises KubeError, and pydantic's ValidationError where spec or status cannot be read."""
     parent = Parent.of(cr)
+    found = await _labelled(api, parent)
+    strangers = await _strangers(api, parent, _needed(parent, target), found.objects)
+    return _made_of(cr, found, strangers, Beside(target, verdicts, write_failure))
+
+
+def observation_of(cr: Json, found: Labelled, target: Target) -> Observation | None:
+    """The same from objects that were read already; None where more would have to be read to know.
+
+    Raises pydantic's ValidationError where spec or status cannot be read.
+    """
+    parent = Parent.of(cr)
+    needed = _needed(parent, target)
+    if any(name not in found.objects for name in needed):
+        return None
+    strangers = tuple(obj for name in needed if not parent.owns(obj := found.objects[name]))
+    return _made_of(cr, found, strangers, Beside(target))
+
+
+def _made_of(cr: Json, found: Labelled, strangers: Sequence[Json], beside: Beside) -> Observation:
+    parent, pods, target = Parent.of(cr), found.pods, beside.target
     spec, status = ModelDeploymentSpec.model_validate(cr["spec"]), Status.model_validate(cr.get("status") or {})
-    labelled, pods = await _labelled(api, parent)
-    strangers = await _strangers(api, parent, _needed(parent, target), labelled)
-    owned = {name: obj for name, obj in labelled.items() if parent.owns(obj)}
+    owned = {name: obj for name, obj in found.objects.items() if parent.owns(obj)}
     revisions = _revisions(parent, owned, pods)
     jobs = [obj for (kind, _), obj in owned.items() if kind == JOB and not is_deleted(obj)]
     snapshot = Snapshot(
@@ -89,19 +132,17 @@ async def observe(
         route=_route(parent, spec, owned, revisions),
         request=_request(cr),
         preflight=_preflight(_hash_in_hand(status, target), jobs, pods),
-        verdicts=(*verdicts, *_gate_verdicts(status, jobs, pods)),
+        verdicts=(*beside.verdicts, *_gate_verdicts(status, jobs, pods)),
         conflict=_conflict(parent, strangers),
-        write_failure=write_failure,
+        write_failure=beside.write_failure,
     )
     return Observation(snapshot, parent, owned)
 
 
-async def _labelled(api: KubeApi, parent: Parent) -> tuple[dict[ObjectName, Json], list[Json]]:
-    kinds = (DEPLOYMENT, SERVICE, JOB, POD)
+async def _labelled(api: KubeApi, parent: Parent) -> Labelled:
     selector = f"{LABEL_NAME}={parent.name}"
-    *lists, pods = await asyncio.gather(*(api.list(kind, parent.namespace, selector=selector) for kind in kinds))
-    found = {(kind, _name(obj)): obj for kind, objects in zip(kinds, lists, strict=False) for obj in objects}
-    return found, pods
+    lists = await asyncio.gather(*(api.list(kind, parent.namespace, selector=selector) for kind in LABELLED_KINDS))
+    return Labelled.of(dict(zip(LABELLED_KINDS, lists, strict=True)))
 
 
 def _needed(parent: Parent, target: Target) -> tuple[ObjectName, ...]:

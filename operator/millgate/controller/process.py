@@ -3,19 +3,20 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from millgate.controller.config import Config, identity
-from millgate.controller.hints import Hint, Hints
+from millgate.controller.hints import WARM_UP_SECONDS, Hint, Hints
 from millgate.controller.http import Health, ProbeServer
 from millgate.controller.loop import Outside, Reconciler
 from millgate.controller.observer import Observer
 from millgate.controller.outside import evidence_reader, registries, workload_settings
-from millgate.controller.pump import Pump, list_keys, sweep
+from millgate.controller.pump import Pump, list_keys
 from millgate.controller.resolver import Resolver
+from millgate.controller.survey import Surveyor, sweep
 from millgate.controller.telemetry import Key, Telemetry
 from millgate.kube.api import KubeApi, KubeError
 from millgate.kube.events import EventWriter
@@ -113,17 +114,18 @@ class Operator:
             clock=lambda: datetime.now(UTC),
         )
         events = EventWriter(api, identity())
-        reconciler = Reconciler(Outside(api, resolver, observer, events, telemetry, workload_settings(config)))
+        outside = Outside(api, resolver, observer, events, telemetry, workload_settings(config))
         pump = Pump(
             queue,
-            reconciler.reconcile,
+            Reconciler(outside).reconcile,
             telemetry,
             concurrent=config.concurrent_reconciles,
             timeout_seconds=config.reconcile_timeout_seconds,
         )
         self._start(resolver.run(), "the registries are asked no longer")
         self._start(events.run(), "events are written no longer")
-        self._start(self._work(api, queue, pump), "the work ended")
+        surveyor = Surveyor(outside, queue, config.watch_namespaces)
+        self._start(self._work(surveyor, queue, pump), "the work ended")
         await self._ended.wait()
         self._health.ready = "stopping"
         observer.close()
@@ -134,13 +136,11 @@ class Operator:
         if self._clean:
             await events.drain(_EVENTS_SECONDS)
 
-    async def _work(self, api: KubeApi, queue: WorkQueue[Key], pump: Pump) -> None:
-        """List, reconcile, watch, sweep. Waits for the CRD as long as it takes: it may be installed after Millgate."""
+    async def _work(self, surveyor: Surveyor, queue: WorkQueue[Key], pump: Pump) -> None:
+        """List, watch, look at all, sweep. Waits for the CRD if need be: it may be installed after Millgate."""
         namespaces = self._config.watch_namespaces
         self._health.ready = "the ModelDeployments are not listed yet"
-        known = await self._list(api)
-        for key in known:
-            queue.add(key)
+        known = await self._list(surveyor.api)
         self._health.pump = self._start(pump.run(), "nothing takes keys from the queue")
         hints = Hints(namespaces, known, lambda hint: self._take(queue, hint))
         hints.start()
@@ -148,9 +148,19 @@ class Operator:
         self._health.ready = ""
         logger.info("watching", extra={"modelDeployments": len(known)})
         try:
-            await sweep(api, namespaces, queue, self._telemetry.known, self._config.sweep_seconds)
+            await self._look_at_all(surveyor, queue, known)
+            # What the watches listed at their beginning may have changed between the first look and that.
+            await sweep(surveyor, first_seconds=WARM_UP_SECONDS + 5.0, seconds=self._config.sweep_seconds)
         finally:
             hints.stop()
+
+    async def _look_at_all(self, surveyor: Surveyor, queue: WorkQueue[Key], known: Iterable[Key]) -> None:
+        try:
+            await surveyor.look_at_all()
+        except KubeError as error:
+            logger.warning("not everything could be looked at together", extra={"error": str(error)})
+            for key in known:
+                queue.add(key)
 
     async def _list(self, api: KubeApi) -> dict[Key, str]:
         while True:
@@ -163,10 +173,7 @@ class Operator:
 
     def _take(self, queue: WorkQueue[Key], hint: Hint) -> None:
         self._telemetry.hinted(hint.kind)
-        if hint.in_seconds:
-            queue.after(hint.key, hint.in_seconds)
-        else:
-            queue.add(hint.key, first=hint.first)
+        queue.add(hint.key, first=hint.first)
 
     @property
     def _clean(self) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 
@@ -81,24 +80,6 @@ class Pump:
     def _retry(self, key: Key, why: str) -> None:
         seconds = self._queue.failed(key)
         logger.warning("reconcile is tried again", extra={**_about(key), "inSeconds": round(seconds, 1), "error": why})
-
-
-async def sweep(
-    api: KubeApi, namespaces: tuple[str, ...], queue: WorkQueue[Key], known: Callable[[], set[Key]], seconds: float
-) -> None:
-    """Look at every ModelDeployment once in `seconds`, in no fixed order: a lost watch event costs minutes, no more.
-
-    What is known but not listed any longer is looked at too: it is forgotten by that.
-    """
-    while True:
-        await asyncio.sleep(seconds * random.uniform(0.9, 1.1))  # noqa: S311 - a spread
-        try:
-            keys = set(await list_keys(api, namespaces)) | known()
-        except KubeError as error:
-            logger.warning("the sweep could not list ModelDeployments", extra={"error": str(error)})
-            continue
-        for key in keys:
-            queue.after(key, random.uniform(0.0, seconds / 2))  # noqa: S311 - a spread
 
 
 async def list_keys(api: KubeApi, namespaces: tuple[str, ...]) -> dict[Key, str]:

@@ -167,6 +167,10 @@ class KubeApi:
         query = {"labelSelector": selector, "resourceVersion": resource_version or ""}
         return [item async for item in self._pages(kind, namespace, query, accept=_JSON)]
 
+    def each(self, kind: Kind, namespace: str | None = None, *, selector: str = "") -> AsyncIterator[Json]:
+        """All objects one after the other, with no more of them in memory than a page."""
+        return self._pages(kind, namespace, {"labelSelector": selector}, accept=_JSON)
+
     async def list_versions(self, kind: Kind, namespace: str | None = None) -> Versions:
         """(namespace, name) and resourceVersion of all objects; their bodies are not sent."""
         found = {}
