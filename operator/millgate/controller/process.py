@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -155,8 +156,10 @@ class Operator:
             hints.stop()
 
     async def _look_at_all(self, surveyor: Surveyor, queue: WorkQueue[Key], known: Iterable[Key]) -> None:
+        began = time.monotonic()
         try:
             await surveyor.look_at_all()
+            logger.info("looked at everything", extra={"seconds": round(time.monotonic() - began, 2)})
         except KubeError as error:
             logger.warning("not everything could be looked at together", extra={"error": str(error)})
             for key in known:
