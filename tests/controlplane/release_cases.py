@@ -77,7 +77,7 @@ class Releases:
         assert service is not None, f"{name} has no Service"
         return service["spec"]["selector"].get("millgate.dev/hash")
 
-    async def until(self, name: str, check: Callable[[Json], object], *, seconds: float = 30.0, what: str = "") -> Json:
+    async def until(self, name: str, check: Callable[[Json], object], *, seconds: float = 60.0, what: str = "") -> Json:
         """The ModelDeployment as soon as the operator has seen its newest spec and its status is like that."""
 
         def found() -> Json | None:
@@ -94,13 +94,13 @@ class Releases:
             now = summary(self.record.newest("ModelDeployment", name) or {})
             raise AssertionError(f"{name}: {error}; it stands at {now}") from error
 
-    async def until_word(self, name: str, reason: str, *, seconds: float = 30.0) -> Json:
+    async def until_word(self, name: str, reason: str, *, seconds: float = 60.0) -> Json:
         """Wait until the reason of `Ready` is this word."""
         return await self.until(
             name, lambda status: word(status) == reason, seconds=seconds, what=f"Ready says {reason}"
         )
 
-    async def released(self, obj: Json, *, seconds: float = 30.0) -> Json:
+    async def released(self, obj: Json, *, seconds: float = 60.0) -> Json:
         """Applied, promoted, and nothing kept warm any longer."""
         await self.apply(obj)
         return await self.until(

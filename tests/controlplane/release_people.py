@@ -18,7 +18,7 @@ from tests.controlplane.release_cases import (
 from tests.controlplane.release_promises import Told
 
 Json = dict[str, Any]
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 GOOD = rollout(QUARTER, HALF, ALL)
 # Judged by a real Prometheus: the verdict has to be read again by each new process.
 CHECKED = rollout(QUARTER, HALF | {"gates": [trouble_gate()]}, ALL, intervalSeconds=1)

@@ -44,7 +44,7 @@ class Told:
         if change.kind == "ModelDeployment" and change.name == self.name:
             self.mdep = None if change.deleted else change.obj
             self._follow_rollout(change)
-        elif change.kind == "Service" and change.name == self.name:
+        elif change.kind == "Service" and change.name == self.name and labels.get(NAME) == self.name:
             self.service = None if change.deleted else change.obj
             self._follow_route(change)
         elif labels.get(NAME) != self.name:

@@ -63,7 +63,7 @@ async def roles(pair: Sequence[OperatorProcess]) -> tuple[OperatorProcess, Opera
         ready = all(one.get("/readyz")[0] == 200 for one in pair)
         return [one for one in sorted(pair, key=leads, reverse=True) if ready and any(map(leads, pair))]
 
-    leader, standby = await eventually(found, what="one leads and the other is ready")
+    leader, standby = await eventually(found, seconds=60, what="one leads and the other is ready")
     return leader, standby
 
 

@@ -24,18 +24,23 @@ from millgate.kube.login import Login
 logger = logging.getLogger(__name__)
 
 _CHILDREN = (DEPLOYMENT, SERVICE, JOB, POD)
-# Every object is listed when the watches begin. That is no news: every ModelDeployment is looked at then, and once more
-# after this time, since it may have changed between the first look and the beginning of its watch.
+# Every object is listed when the watches begin. That is no news where nothing is in flight: every ModelDeployment is
+# looked at then, and once more after this time, since it may have changed before its watch began.
 WARM_UP_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class Hint:
-    """Look at this ModelDeployment; `first` when a person waits for the answer."""
+    """Look at this ModelDeployment; `first` when a person waits for the answer.
+
+    `listed`: a child that was there when its watch began. A rollout in flight may be waiting for just what has become
+    of it since the first look.
+    """
 
     key: Key
     kind: str
     first: bool = False
+    listed: bool = False
 
 
 class Hints:
@@ -98,9 +103,8 @@ class Hints:
     def _child_changed(self, kind: Kind, event: Mapping[str, Any]) -> None:
         metadata = event["object"]["metadata"]
         key = (metadata["namespace"], metadata["labels"][LABEL_NAME])
-        if event["type"] is None and time.monotonic() - self._began < WARM_UP_SECONDS:
-            return
-        self._say(Hint(key, kind.kind))
+        listed = event["type"] is None and time.monotonic() - self._began < WARM_UP_SECONDS
+        self._say(Hint(key, kind.kind, listed=listed))
 
     def _say(self, hint: Hint) -> None:
         self._in_main_loop(self._on_hint, hint)

@@ -176,7 +176,8 @@ class Operator:
 
     def _take(self, queue: WorkQueue[Key], hint: Hint) -> None:
         self._telemetry.hinted(hint.kind)
-        queue.add(hint.key, first=hint.first)
+        if not hint.listed or self._telemetry.in_flight(hint.key) or queue.is_busy(hint.key):
+            queue.add(hint.key, first=hint.first)
 
     @property
     def _clean(self) -> bool:

@@ -14,6 +14,7 @@ from millgate.kube.queue import WorkQueue
 Key = tuple[str, str]  # namespace, name of a ModelDeployment
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_IDLE = "Idle"
 _VERDICTS = {Verdict.PASS: 1.0, Verdict.FAIL: -1.0, Verdict.INCONCLUSIVE: 0.0, Verdict.PENDING: 0.0}
 
 
@@ -105,6 +106,10 @@ class Telemetry:
         """The ModelDeployments that were reconciled and not forgotten since."""
         return self._rollouts.keys()
 
+    def in_flight(self, key: Key) -> bool:
+        """A rollout of it was in flight, or its warm revision was kept, when it was reconciled last."""
+        return self._rollouts.in_flight(key)
+
     def page(self) -> bytes:
         return generate_latest(self.registry)
 
@@ -118,7 +123,7 @@ class _Rollouts(Collector):
 
     def show(self, key: Key, status: Status) -> None:
         ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
-        stage = status.rollout.stage.value if status.rollout else "Idle"
+        stage = status.rollout.stage.value if status.rollout else _IDLE
         self._stands[key] = (stage, ready.reason if ready else "", ready is not None and ready.status == "True")
         if status.rollout and status.gates:
             self._gates[key] = tuple((gate.name, gate.step, gate.verdict.value) for gate in status.gates)
@@ -128,6 +133,9 @@ class _Rollouts(Collector):
     def forget(self, key: Key) -> None:
         self._stands.pop(key, None)
         self._gates.pop(key, None)
+
+    def in_flight(self, key: Key) -> bool:
+        return self._stands.get(key, (_IDLE,))[0] != _IDLE
 
     def keys(self) -> set[Key]:
         return set(self._stands)

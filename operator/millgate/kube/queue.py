@@ -134,6 +134,10 @@ class WorkQueue(Generic[K]):
         if key in self._again:
             self._make_ready(key, first=self._again.pop(key))
 
+    def is_busy(self, key: K) -> bool:
+        """It is being worked on, so what was read for that may be out of date already."""
+        return key in self._busy
+
     def seconds_to_next(self) -> float | None:
         """Until the next delayed key becomes ready; None when none is delayed."""
         while self._timers and self._due.get(self._timers[0][2]) != self._timers[0][0]:
