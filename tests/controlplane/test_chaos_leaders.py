@@ -16,7 +16,7 @@ from tests.controlplane.release_promises import hold
 from tests.controlplane.release_record import Record, recorded
 from tests.controlplane.release_town import Town
 
-HANDOVERS = 3
+HANDOVERS = 2
 SEED = 20261123
 DURATION_SECONDS = 5
 TERMS = {"durationSeconds": DURATION_SECONDS, "renewDeadlineSeconds": 4, "periodSeconds": 0.5}
