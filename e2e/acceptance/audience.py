@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from e2e.acceptance.world import World
 from e2e.demo import models, stack
-from e2e.demo.answers import Answer, parse
-from e2e.demo.clients import LARGEST_PAGE
-from e2e.demo.story import ANSWERS
+from e2e.demo.answers import Answer
+from e2e.demo.story import answers
 
 SHOWN = 10
 
@@ -32,11 +31,8 @@ class Audience:
 
     def answers(self) -> list[Answer]:
         """All so far, in the order of their ends."""
-        while True:
-            page = self._world.kubectl.raw(f"{ANSWERS}?since={len(self._heard)}")["answers"]
-            self._heard.extend(parse(page))
-            if len(page) < LARGEST_PAGE:
-                return self._heard
+        self._heard += answers(self._world.kubectl, after=len(self._heard))
+        return self._heard
 
 
 def failed(answers: Sequence[Answer]) -> list[Answer]:

@@ -70,8 +70,7 @@ class Samples:
         self._counts[str(code), version or "", connection] += 1
 
     def page(self, since: int) -> dict[str, Any]:
-        answers = self._answers[since : since + LARGEST_PAGE]
-        return {"next": since + len(answers), "answers": answers}
+        return {"answers": self._answers[since : since + LARGEST_PAGE]}
 
     def exposition(self) -> str:
         lines = [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from e2e.demo import models, stack
 from e2e.demo.answers import Answer, Broken, parse
+from e2e.demo.clients import LARGEST_PAGE
 from e2e.demo.images import Images
 from e2e.demo.kubectl import Kubectl
 from e2e.demo.report import Told
@@ -98,11 +99,11 @@ def _roll_back(setting: Setting, follower: Follower) -> tuple[float, float]:
     return asked, done
 
 
-def answers(kubectl: Kubectl) -> list[Answer]:
-    """All that the clients keep."""
+def answers(kubectl: Kubectl, after: int = 0) -> list[Answer]:
+    """What the clients keep, but for the first `after`. A page that is not full is the last: they go on asking."""
     found: list[Answer] = []
     while True:
-        page = kubectl.raw(f"{ANSWERS}?since={len(found)}")
-        if not page["answers"]:
+        page = parse(kubectl.raw(f"{ANSWERS}?since={after + len(found)}")["answers"])
+        found += page
+        if len(page) < LARGEST_PAGE:
             return found
-        found.extend(parse(page["answers"]))
