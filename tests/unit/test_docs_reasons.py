@@ -1,4 +1,4 @@
-"""docs/operations.md explains every reason that can stand in a condition or an event, and no other."""
+"""docs/operations.md explains every word that a person can meet: reasons, events, metrics. And no other."""
 
 import re
 from collections import Counter
@@ -9,9 +9,12 @@ import pytest
 from millgate.api.conditions import ConditionType, EventReason, Reason
 from millgate.api.request import RequestAction
 from millgate.api.status import Stage
+from millgate.controller.telemetry import Telemetry
+from millgate.kube.queue import WorkQueue
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROW = re.compile(r"^\| `(\w+)` \|(.+)\|$", re.MULTILINE)
+METRIC = re.compile(r"^# TYPE (millgate_\w+) ", re.MULTILINE)
 
 
 def rows(page: str, heading: str) -> list[tuple[str, list[str]]]:
@@ -53,6 +56,14 @@ def test_every_request_and_every_stage_is_explained() -> None:
     text = (DOCS / "concepts.md").read_text()
     assert {name for name, _ in rows("concepts.md", "What a person can do")} == {str(a) for a in RequestAction}
     assert all(f"| {stage.value} |" in text for stage in Stage)
+
+
+def test_every_metric_of_the_operator_is_explained() -> None:
+    telemetry = Telemetry()
+    telemetry.watch_queue(WorkQueue())
+    given = {name for name in METRIC.findall(telemetry.page().decode()) if not name.endswith("_created")}
+    text = (DOCS / "operations.md").read_text().partition("## Metrics of the operator")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(millgate_\w+)", text)) == given
 
 
 @pytest.mark.parametrize("page", ["stepping", "rolled_back", "history"])
