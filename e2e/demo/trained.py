@@ -17,7 +17,7 @@ SOURCES = (HERE / "training.py", HERE / "models.py", REPO_ROOT / "uv.lock")
 
 
 def models() -> Path:
-    """The folder that holds them (`e2e.demo.models`), after some seconds of training if need be. Raises CommandError."""
+    """The folder that holds them (`e2e.demo.models`), after seconds of training if need be. Raises CommandError."""
     digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in SOURCES)).hexdigest()
     folder = cache() / "demo" / f"models-{digest[:12]}"
     if not folder.exists():

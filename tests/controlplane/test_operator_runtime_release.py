@@ -100,7 +100,7 @@ async def test_nothing_is_written_while_nothing_changes_even_when_the_manifest_i
     assert model.object()["metadata"]["resourceVersion"] == resource_version
     assert operator.metric("millgate_status_writes_total") == 0
     assert operator.metric("millgate_actions_total", result="error") == 0
-    agents = {event.get("userAgent", "") for event in cluster.audit_events() if _is_write_in(event, namespace, "leases")}
+    agents = {event["userAgent"] for event in cluster.audit_events() if _is_write_in(event, namespace, "leases")}
     assert any(agent.startswith("millgate/") for agent in agents)
 
 
