@@ -5,6 +5,8 @@ from millgate.api.spec import (
     ComparePreset,
     Gate,
     GateType,
+    OnFail,
+    Reference,
     Rollout,
     Server,
     Step,
@@ -16,6 +18,11 @@ STARTUP_DEADLINE_SECONDS = 600
 DRAIN_SECONDS = 15
 QUANTILE = "0.99"
 INCONCLUSIVE_AFTER_SECONDS = 3600
+MAX_RATIO = "1.2"
+MAX_RATIO_BEFORE = "2"
+"""Against its own last hour a healthy revision may differ by the time of day alone."""
+MIN_INDEX = "0.25"
+"""The population stability index that is called a shift, by the usual bands (facts/gates.md 3.3)."""
 
 _ALL = Step(name="all", weight_percent=100)
 _STEPS: dict[Strategy, tuple[Step, ...]] = {
@@ -64,6 +71,25 @@ def alpha_of(rollout: Rollout) -> float:
         gate.name for step in steps_of(rollout) for gate in gates_of(rollout, step) if gate.type is GateType.COMPARE
     }
     return float(rollout.false_rollback_budget) / max(1, len(names))
+
+
+def max_ratio_of(compare: Compare) -> float:
+    """The non-inferiority margin rho."""
+    default = MAX_RATIO_BEFORE if compare.reference is Reference.BEFORE else MAX_RATIO
+    return float(compare.max_ratio or default)
+
+
+def min_effect_of(compare: Compare) -> float:
+    """The difference below which a gate never fails: of shares or means, or a population stability index."""
+    return float(compare.min_effect or (MIN_INDEX if compare.is_of_a_distribution else "0"))
+
+
+def on_fail_of(gate: Gate) -> OnFail:
+    """A model that is meant to differ answers differently: a shift is a question to a person, unless said otherwise."""
+    if gate.on_fail is not None:
+        return gate.on_fail
+    presets = (ComparePreset.PREDICTIONS, ComparePreset.FEATURES)
+    return OnFail.HOLD if gate.compare is not None and gate.compare.preset in presets else OnFail.ROLLBACK
 
 
 def max_seconds_of(step: Step) -> int:

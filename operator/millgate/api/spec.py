@@ -12,7 +12,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field, StringConstraints
 
 from millgate.api.base import DnsLabel, KeyedBy, PositiveDecimal, Rule, SpecModel
-from millgate.api.gate import Compare, ComparePreset, Gate, GateType, Job, Query
+from millgate.api.compare import Compare, ComparePreset, Reference, Statistic
+from millgate.api.gate import Gate, GateType, Job, OnFail, Query
 from millgate.api.server import EnvVar, KeySelector, ResourceList, Resources, Server, Toleration, TopologySpread
 
 __all__ = [
@@ -26,12 +27,15 @@ __all__ = [
     "Model",
     "ModelDeploymentSpec",
     "ModelSource",
+    "OnFail",
     "OnInconclusive",
     "Query",
+    "Reference",
     "ResourceList",
     "Resources",
     "Rollout",
     "Server",
+    "Statistic",
     "Step",
     "Strategy",
     "Toleration",

@@ -141,6 +141,16 @@ class GateStatus(StatusModel):
         str | None,
         Field(description="How much the data speak against the candidate; it fails at 100 percent."),
     ] = None
+    alpha: Annotated[
+        str | None, Field(description="The gate's share of `falseRollbackBudget`; it fails when E reaches 1/alpha.")
+    ] = None
+    detects_double_after_seconds: Annotated[
+        int | None,
+        Field(
+            description="At the traffic now seen, about how long the gate needs to see twice the reference's figure."
+        ),
+    ] = None
+    on_fail: Annotated[str | None, Field(description="What `Fail` does.")] = None
     last_check_time: Annotated[Seconds | None, Field(description="When it was judged.")] = None
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from millgate.api.conditions import Reason
+from millgate.api.defaults import max_ratio_of
 from millgate.api.spec import Compare
 from millgate.api.status import GateStatus, Verdict
 from millgate.gates.compare import CompareTest, Evidence, TrafficStep, fold, judge
@@ -39,7 +40,7 @@ class CompareCourse:
         return CompareTest(
             name=self.name,
             alpha=self.alpha,
-            max_ratio=float(self.compare.max_ratio),
+            max_ratio=max_ratio_of(self.compare),
             min_samples=self.compare.min_samples,
             described=described(self.compare, self.bound),
             dispersion=1.0 if self.dispersion is None else self.dispersion,
