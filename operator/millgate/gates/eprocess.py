@@ -48,7 +48,7 @@ def add(logs: Logs, factors: Logs) -> Logs:
 
 def log_mean(logs: Logs) -> float:
     """Log of the mean of the likelihood ratios: one e-process over the grid of alternatives."""
-    return _log_sum(logs) - math.log(len(logs))
+    return log_sum(logs) - math.log(len(logs))
 
 
 def start_weight(index: int) -> float:
@@ -66,10 +66,20 @@ def start_weight(index: int) -> float:
 
 def log_mixture(starts: Sequence[Logs]) -> float:
     """Log of E: the processes begun so far. What is not yet bet keeps its value, so that E starts at 1."""
-    weights = [start_weight(index) for index in range(len(starts))]
-    terms = [math.log(weight) + log_mean(logs) for weight, logs in zip(weights, starts, strict=True)]
+    return log_mixture_of([log_mean(logs) for logs in starts])
+
+
+def log_mixture_of(log_es: Sequence[float]) -> float:
+    """Log of E, from the log of each process begun so far, of whatever kind: steps, segments, means, distributions."""
+    weights = [start_weight(index) for index in range(len(log_es))]
+    terms = [math.log(weight) + log_e for weight, log_e in zip(weights, log_es, strict=True)]
     unspent = 1.0 - sum(weights)
-    return _log_sum([*terms, math.log(unspent)] if unspent > 0 else terms)
+    return log_sum([*terms, math.log(unspent)] if unspent > 0 else terms)
+
+
+def log_average(log_es: Sequence[float]) -> float:
+    """Log of the mean of several E (0, that is E = 1, of none): segments or outputs, however they hang together."""
+    return log_sum(log_es) - math.log(len(log_es)) if log_es else 0.0
 
 
 def dispersion(intervals: Sequence[tuple[float, float]]) -> float:
@@ -88,6 +98,9 @@ def dispersion(intervals: Sequence[tuple[float, float]]) -> float:
     return min(MAX_DISPERSION, max(1.0, scatter))
 
 
-def _log_sum(logs: Sequence[float]) -> float:
+def log_sum(logs: Sequence[float]) -> float:
+    """Log of the sum of what `logs` are the logarithms of, without overflow."""
     largest = max(logs)
+    if math.isinf(largest):
+        return largest
     return largest + math.log(math.fsum([math.exp(value - largest) for value in logs]))

@@ -1,0 +1,61 @@
+"""`Before`: the candidate against stable's own past hour, where stable has no traffic to be compared with.
+
+The past is one finished sample, so it is taken at the upper end of what it allows: the share that stable's true one
+exceeds with probability of at most a fifth of alpha. Against that number, times rho, the candidate's share is tested
+at every look at the other four fifths. It says nothing about the time of day: hence a wider margin.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+from millgate.gates.counters import NOTHING, Arm
+from millgate.gates.eprocess import NO_EVIDENCE, RATIO_STEPS, Logs, add, log_mean
+
+_SPENT_ON_THE_PAST = 0.2
+
+
+def limit(past: Arm, rho: float, alpha: float, dispersion: float) -> float | None:
+    """The share of events up to which the candidate is not worse than `rho` times the past; None without a past.
+
+    The upper bound of a Poisson count by Wilson and Hilferty's approximation, which is never below the exact one by
+    more than 1 %; clusters of `dispersion` events count as one.
+    """
+    if past.requests <= 0:
+        return None
+    events = past.events / dispersion + 1
+    sigmas = NormalDist().inv_cdf(1 - alpha * _SPENT_ON_THE_PAST)
+    upper = events * (1 - 1 / (9 * events) + sigmas / (3 * math.sqrt(events))) ** 3
+    return rho * upper * dispersion / past.requests
+
+
+@dataclass(frozen=True)
+class Before:
+    """One process of the mixture: since a step began. `limit` as made by the function of that name."""
+
+    limit: float
+    candidate: Arm = NOTHING
+    logs: Logs = NO_EVIDENCE
+
+    def with_interval(self, candidate: Arm, dispersion: float = 1.0) -> "Before":
+        return replace(
+            self,
+            candidate=self.candidate + candidate,
+            logs=add(self.logs, log_factors(self.limit, candidate, dispersion)),
+        )
+
+    @property
+    def log_e(self) -> float:
+        """To be held against 1/alpha, with the alpha that `limit` was made with."""
+        return log_mean(self.logs) + math.log(1 - _SPENT_ON_THE_PAST)
+
+
+def log_factors(limit: float, candidate: Arm, dispersion: float) -> Logs:
+    """One interval's log likelihood ratios of odds `limit/(1-limit)` times RATIO_STEPS against the limit itself."""
+    if limit >= 1 or candidate.requests <= 0:
+        return NO_EVIDENCE
+    good = candidate.requests - candidate.events
+    return tuple(
+        (candidate.events * math.log(step) - (candidate.events + good) * math.log1p((step - 1) * limit)) / dispersion
+        for step in RATIO_STEPS
+    )
