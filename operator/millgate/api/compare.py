@@ -93,7 +93,7 @@ class Compare(SpecModel):
         PositiveDecimal | None,
         Field(
             description="The gate never fails for a smaller difference than this: of shares or means, or for a "
-            "`Distribution` the population stability index, there '0.25' when left out."
+            "`Distribution` the population stability index, there '0.1' when left out."
         ),
     ] = None
     quantile: Annotated[
