@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 RATIO_STEPS = tuple(2.0 ** (j / 4) for j in range(1, 25))
 """The alternatives, as multiples of the margin rho: 1.19 to 64 times."""
-_LOG_STEPS = tuple(math.log(step) for step in RATIO_STEPS)
+_STEPS = tuple((step - 1, math.log(step)) for step in RATIO_STEPS)
 
 Logs = tuple[float, ...]
 NO_EVIDENCE: Logs = (0.0,) * len(RATIO_STEPS)
@@ -36,10 +36,8 @@ def log_factors(
     share = requests[0] / total
     # (rho*m*w + 1 - w) / (rho*w + 1 - w) = 1 + (m - 1) * blame, for the alternative of m times the margin
     blame = rho * share / (rho * share + 1 - share)
-    return tuple(
-        (events[0] * log_step - errors * math.log1p((step - 1) * blame)) / dispersion
-        for step, log_step in zip(RATIO_STEPS, _LOG_STEPS, strict=True)
-    )
+    mine, all_of_them = events[0] / dispersion, errors / dispersion
+    return tuple([mine * log_step - all_of_them * math.log1p(more * blame) for more, log_step in _STEPS])
 
 
 def add(logs: Logs, factors: Logs) -> Logs:
