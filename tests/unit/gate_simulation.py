@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from millgate.gates.compare import CompareTest, Evidence, TrafficStep, fold
+from millgate.gates.compare import Evidence, Terms, TrafficStep, fold
 from millgate.gates.counters import Arm, Interval
+from millgate.gates.share_gate import ShareTest, Tally
 
 INTERVAL_SECONDS = 10
 STEP_SECONDS = 600
 WEIGHTS = (0.05, 0.10, 0.25, 0.50)
 STEPS = tuple(TrafficStep(f"step-{index}", float(index * STEP_SECONDS)) for index in range(len(WEIGHTS)))
 # The second column of facts/gates.md 2.2: margin 1.2, alpha 1 %, restarts at each step.
-C2 = CompareTest(name="errors", alpha=0.01, max_ratio=1.2, min_samples=1, described="requests failed")
+C2 = ShareTest(Terms("errors", alpha=0.01, min_samples=1), max_ratio=1.2, described="requests failed")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class World:
     weather: Callable[[float], float] = lambda _: 1.0
 
 
-def detection_seconds(world: World, random: np.random.Generator, test: CompareTest = C2) -> int | None:
+def detection_seconds(world: World, random: np.random.Generator, test: ShareTest = C2) -> int | None:
     """When the gate fails, in seconds from the rollout's start; None when it never does within 40 minutes."""
     points = len(WEIGHTS) * STEP_SECONDS // INTERVAL_SECONDS
     starts = np.arange(points) * INTERVAL_SECONDS
@@ -41,7 +42,7 @@ def detection_seconds(world: World, random: np.random.Generator, test: CompareTe
     rates = base * np.array([world.factor(float(start)) for start in starts])
     candidate_errors = random.binomial(candidate, np.minimum(rates, 1.0))
     stable_errors = random.binomial(stable, base)
-    evidence = Evidence()
+    evidence: Evidence[Tally] = Evidence()
     for index, start in enumerate(starts):
         arms = (
             Arm(int(candidate[index]), int(candidate_errors[index])),

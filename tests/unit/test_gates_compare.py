@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from millgate.api.status import GateStatus
-from millgate.gates.compare import CompareTest, Evidence, TrafficStep, fold, judge
+from millgate.gates.compare import Evidence, Terms, TrafficStep, fold, judge
 from millgate.gates.counters import Arm, Interval
+from millgate.gates.share_gate import ShareTest
 
-TEST = CompareTest(name="errors", alpha=0.005, max_ratio=1.2, min_samples=100, described="requests failed")
+TEST = ShareTest(Terms("errors", alpha=0.005, min_samples=100), max_ratio=1.2, described="requests failed")
 NOON = 1_700_000_000
 FIRST, SECOND = TrafficStep("canary-10", NOON - 0.4), TrafficStep("half", NOON + 35.0)
 

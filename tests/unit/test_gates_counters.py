@@ -1,16 +1,18 @@
 """Counters on a grid: every rule of facts/gates.md 2.1 for reading them."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millgate.gates.counters import Arm, Interval, Measure, intervals
+from millgate.gates.counters import Answer, Arm, Interval, Owner
+from millgate.gates.measures import Counter as Of
+from millgate.gates.measures import Measure
 
-ERRORS = Measure(whole="requests", part="errors")
-SLOW = Measure(whole="count", part="bucket", part_le="0.25", complement=True)
+ERRORS = Measure(Of("requests"), Of("errors"))
+SLOW = Measure(Of("count"), Of("bucket", "0.25"), complement=True)
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class Counter:
         return tuple((10.0 * index, value) for index, value in enumerate(self.values) if value is not None)
 
 
-def read(series: list[Counter], measure: Measure = ERRORS, points: int = 2) -> list[Interval]:
-    return list(intervals(series, measure, range(0, 10 * points, 10), candidate="new", stable="old"))
+def read(series: list[Counter], measure: Measure = ERRORS, points: int = 2) -> list[Interval[Arm]]:
+    table = Answer(series).table(measure, candidate=Owner("new"), reference=Owner("old"))
+    return [replace(one, pods=(0, 0)) for one in table.intervals(range(0, 10 * points, 10))]
 
 
 def errors(*values: float | None, **more: str) -> Counter:

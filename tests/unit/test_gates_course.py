@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millgate.api.spec import Compare, ComparePreset
+from millgate.gates.asking import NO_PAST
 from millgate.gates.compare import TrafficStep
-from millgate.gates.course import CompareCourse, Course
+from millgate.gates.course import Course
+from millgate.gates.gate_course import CompareCourse
 from millgate.gates.grid import Grid
 from millgate.gates.latency import Bound
 
@@ -68,7 +70,7 @@ def scraped(seed: int, points: range = POINTS) -> list[Read]:
 
 
 def with_bound(gate: CompareCourse) -> CompareCourse:
-    return replace(gate, bound=Bound("0.5", NOON), dispersion=1.0)
+    return replace(gate, bound=Bound("0.5", NOON), past=NO_PAST)
 
 
 @settings(max_examples=40, deadline=None)
@@ -146,7 +148,7 @@ def test_evidence_is_carried_over_when_nothing_or_only_the_next_step_is_new() ->
 
 
 def test_a_latency_gate_judges_only_what_came_after_its_bound_was_known() -> None:
-    late = replace(LATENCY, bound=Bound("0.5", NOON + 200), dispersion=1.0)
+    late = replace(LATENCY, bound=Bound("0.5", NOON + 200), past=NO_PAST)
     judged = course(late).folded(scraped(3), POINTS).gates[0].evidence
     again = course(late).folded([one.within(GRID.points(NOON + 200, NOON + 400)) for one in scraped(3)], POINTS)
     assert judged == again.gates[0].evidence
@@ -170,12 +172,10 @@ def test_clustered_errors_of_stable_before_the_rollout_damp_the_evidence() -> No
     requests = Read(
         {**own, "__name__": "millgate_requests_total"}, tuple((float(t), 100.0 * i) for i, t in enumerate(hour))
     )
-    measure = ERRORS.measure
-    assert measure is not None
-    calm = gate.with_dispersion([requests], {"errors": measure}).gates[0].dispersion
-    damped = gate.with_dispersion([requests, clusters], {"errors": measure}).gates[0].dispersion
-    assert calm == 1.0
+    calm, damped = (gate.with_past(told).gates[0].past for told in ([requests], [requests, clusters]))
+    assert calm is not None
     assert damped is not None
-    assert damped > 5
+    assert calm.dispersion == 1.0
+    assert damped.dispersion > 5
     assert len(hour) == 361
     assert hour[-1] == NOON

@@ -9,32 +9,23 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 from millgate.api.conditions import Reason
 from millgate.api.defaults import alpha_of, gates_of, guardrails_of, steps_of
-from millgate.api.spec import Gate, GateType, ModelDeploymentSpec, Query, Rollout, Step
+from millgate.api.spec import Compare, Gate, GateType, ModelDeploymentSpec, Query, Rollout, Step
 from millgate.api.status import GateStatus, RolloutStatus, Stage, Status, StepRecord, Verdict
+from millgate.controller.reading import Metrics, Reading
 from millgate.gates.compare import TrafficStep
-from millgate.gates.course import CompareCourse, Course
+from millgate.gates.course import Course
+from millgate.gates.gate_course import CompareCourse
 from millgate.gates.grid import Grid, grid_from
-from millgate.gates.presets import counters_expression, history_expression
 from millgate.gates.promql import Names, QueryRefusedError, prepare
 from millgate.gates.query import judge_numbers
-from millgate.sources.prometheus import MetricsError, Series
+from millgate.gates.selectors import checked
+from millgate.sources.prometheus import MetricsError
 
-POINTS_AT_ONCE = 120
-"""Points of the grid in one query when much has to be read again: bounds the memory an answer takes."""
 MAX_COURSES = 4096
 """Courses kept in memory, far above the rollouts of a cluster; one that was dropped is read again from its anchor."""
-
-
-class Metrics(Protocol):
-    """Where metrics are read, see `millgate.sources.prometheus`. Raises MetricsError."""
-
-    async def query(self, promql: str, at: datetime, *, lookback_seconds: int | None = None) -> tuple[Series, ...]: ...
-
-    async def query_range(self, promql: str, start: int, end: int, step_seconds: int) -> tuple[Series, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -59,12 +50,31 @@ class EvidenceRequest:
     @property
     def gates(self) -> tuple[Gate, ...]:
         """The Compare and Query gates of the step; after promotion only the guardrails are still asked."""
-        if self.rollout.stage is Stage.PROMOTING:
-            return tuple(gate for gate in guardrails_of(self.policy) if gate.type is GateType.QUERY)
-        named = next((step for step in steps_of(self.policy) if step.name == self.step.name), None)
-        step = named or Step(name=self.step.name, weight_percent=self.step.weight_percent)
+        asked = self._asked_at(self.step)
+        if self.rollout.stage is Stage.STEPPING:
+            return asked
+        guardrails = {gate.name for gate in guardrails_of(self.policy)}
+        return tuple(gate for gate in asked if gate.name in guardrails)
+
+    @property
+    def traffic_steps(self) -> tuple[StepRecord, ...]:
+        """The steps that have begun and in which the candidate has traffic."""
+        return tuple(step for step in self.rollout.steps if step.weight_percent > 0)
+
+    def first_step_of(self, gate: Gate) -> int:
+        """The first of `traffic_steps` from which on this very question was asked without a break.
+
+        A gate that changes its reference (at 100 there is no stable to compare with) begins a new evidence then.
+        """
+        steps = self.traffic_steps
+        broken = (index for index in reversed(range(len(steps))) if gate not in self._asked_at(steps[index]))
+        return next(broken, -1) + 1
+
+    def _asked_at(self, record: StepRecord) -> tuple[Gate, ...]:
+        named = next((step for step in steps_of(self.policy) if step.name == record.name), None)
+        step = named or Step(name=record.name, weight_percent=record.weight_percent)
         # A weight that was edited since holds from the next step on.
-        began = step.model_copy(update={"weight_percent": self.step.weight_percent})
+        began = step.model_copy(update={"weight_percent": record.weight_percent})
         return tuple(gate for gate in gates_of(self.policy, began) if gate.type in (GateType.COMPARE, GateType.QUERY))
 
     @property
@@ -132,9 +142,9 @@ class EvidenceReader:
         if self._metrics is None:
             problem = (Reason.METRICS_NOT_CONFIGURED, "the operator's configuration names no Prometheus")
             return tuple(_cannot_tell(gate.name, request.step.name, *problem, now) for gate in gates)
-        asked = _course(request, request.stable, gates)
+        asked = _course(request, gates)
         course = self._courses[request.uid].continued(asked) if request.uid in self._courses else asked
-        reading = _Reading(self._metrics, request.namespace, self._fresh_seconds(request.policy), course)
+        reading = Reading(self._metrics, request.namespace, self._fresh_seconds(request.policy), course)
         failure: MetricsError | None = None
         try:
             await reading.up_to(course.grid.newest(now))
@@ -174,81 +184,33 @@ class EvidenceReader:
             self._courses.popitem(last=False)
 
 
-class _Reading:
-    """Brings one course up to date. What was folded before a query failed is kept in `course`."""
-
-    def __init__(self, metrics: Metrics, namespace: str, fresh_seconds: int, course: Course) -> None:
-        self._metrics = metrics
-        self._namespace = namespace
-        self._fresh_seconds = fresh_seconds
-        self.course = course
-
-    async def up_to(self, newest: int | None) -> None:
-        """Read all that is missing up to the grid point `newest` (Unix seconds). Raises MetricsError."""
-        if newest is None:
-            return
-        await self._find_bounds(newest)
-        await self._find_dispersion()
-        await self._fold(newest)
-
-    async def _find_bounds(self, newest: int) -> None:
-        grid = self.course.grid
-        expression = history_expression(self._namespace, self.course.stable)
-        while any(gate.lacks_bound for gate in self.course.gates):
-            until = self.course.bounds_searched_until
-            first = grid.anchor_seconds if until is None else until + grid.interval_seconds
-            if first > newest:
-                return
-            # With history the answer lies in the anchor itself, and the points after it need not be reckoned.
-            last = first if until is None else grid.points(first, newest)[:POINTS_AT_ONCE][-1]
-            buckets = await self._metrics.query_range(expression, first, last, grid.interval_seconds)
-            self.course = self.course.with_bounds(buckets, last)
-
-    async def _find_dispersion(self) -> None:
-        wanted = {gate.name: gate.measure for gate in self.course.gates if gate.dispersion is None}
-        measures = {name: measure for name, measure in wanted.items() if measure is not None}
-        if not measures:
-            return
-        points = self.course.history_points()
-        history: list[Series] = []
-        expression = counters_expression(self._namespace, [self.course.stable], measures.values(), self._fresh_seconds)
-        history.extend(await self._metrics.query_range(expression, points[0], points[-1], points.step))
-        self.course = await asyncio.to_thread(self.course.with_dispersion, history, measures)
-
-    async def _fold(self, newest: int) -> None:
-        """The counters since the last reading. Both ends of every interval come from one answer.
-
-        So two replicas of Prometheus behind one address, which scrape at different moments, cannot be mistaken for
-        a counter that was reset.
-        """
-        course = self.course
-        measures = [gate.measure for gate in course.gates if gate.measure is not None]
-        positions = [gate.position(course.grid) for gate in course.gates if gate.measure is not None]
-        if not measures:
-            return
-        expression = counters_expression(
-            self._namespace, [course.candidate, course.stable], measures, self._fresh_seconds
-        )
-        first = min(positions)
-        while first < newest:
-            points = course.grid.points(first, newest)[: POINTS_AT_ONCE + 1]
-            series = await self._metrics.query_range(expression, points[0], points[-1], points.step)
-            self.course = await asyncio.to_thread(self.course.folded, series, points)
-            first = points[-1]
-
-
-def _course(request: EvidenceRequest, stable: str, gates: Sequence[Gate]) -> Course:
+def _course(request: EvidenceRequest, gates: Sequence[Gate]) -> Course:
     """The course as it begins: all that is asked, and nothing known."""
-    alpha = alpha_of(request.policy)
-    steps = [step for step in request.rollout.steps if step.weight_percent > 0]
+    alpha, steps = alpha_of(request.policy), request.traffic_steps
     return Course(
         rollout_id=request.rollout.id,
         candidate=request.candidate,
-        stable=stable,
+        stable=request.stable,
         grid=request.grid,
         steps=tuple(TrafficStep(step.name, step.start_time.timestamp()) for step in steps),
-        gates=tuple(CompareCourse(gate.name, gate.compare, alpha) for gate in gates if gate.compare is not None),
+        gates=tuple(
+            CompareCourse(gate.name, compare, alpha, request.first_step_of(gate), _refusal(compare))
+            for gate in gates
+            if (compare := gate.compare) is not None
+        ),
+        name=request.name,
     )
+
+
+def _refusal(compare: Compare) -> str | None:
+    """Why the metrics that a user names may not be asked for; None where they may."""
+    try:
+        for selector in (compare.numerator, compare.denominator, compare.histogram):
+            if selector is not None:
+                checked(selector)
+    except QueryRefusedError as error:
+        return str(error)
+    return None
 
 
 def _pending(name: str, step: str) -> GateStatus:

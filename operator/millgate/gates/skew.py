@@ -20,8 +20,17 @@ class TrafficShare:
     observed_share: float | None = None
     expected_share: float | None = None
 
-    def with_look(self, candidate_requests: float, stable_requests: float, expected_share: float) -> "TrafficShare":
+    def with_look(
+        self,
+        candidate_requests: float,
+        stable_requests: float,
+        expected_share: float,
+        *,
+        tolerance: float = TOLERANCE,
+    ) -> "TrafficShare":
         """One interval's requests, and the candidate's share (0..1) that ready pods or weights would give.
+
+        `tolerance`: how far off the share may be, as a part of the smaller one.
 
         An interval without requests, or at 0 or 1, says nothing: the count stays.
         """
@@ -32,7 +41,7 @@ class TrafficShare:
         smaller = min(expected_share, 1 - expected_share)
         off = abs(observed - expected_share)
         chi_square = total * off * off / (expected_share * (1 - expected_share))
-        unlikely = math.erfc(math.sqrt(chi_square / 2)) < MAX_P_VALUE and off > TOLERANCE * smaller
+        unlikely = math.erfc(math.sqrt(chi_square / 2)) < MAX_P_VALUE and off > tolerance * smaller
         return TrafficShare(self.looks_in_a_row + 1 if unlikely else 0, observed, expected_share)
 
     @property
