@@ -1,5 +1,7 @@
 """What a strategy stands for when `steps` and `gates` are left out, and the smaller defaults of `spec`."""
 
+from collections.abc import Iterable
+
 from millgate.api.spec import (
     Compare,
     ComparePreset,
@@ -42,7 +44,7 @@ _GUARDRAILS = (
 )
 _GATES: dict[Strategy, tuple[Gate, ...]] = {
     Strategy.BIG_BANG: (),
-    # All traffic moves at once: there is never a moment at which stable could be compared with.
+    # All traffic moves at once: there is never a moment at which both could be compared.
     Strategy.BLUE_GREEN: (),
     Strategy.CANARY: _GUARDRAILS,
 }
@@ -59,11 +61,47 @@ def guardrails_of(rollout: Rollout) -> tuple[Gate, ...]:
 def gates_of(rollout: Rollout, step: Step) -> tuple[Gate, ...]:
     """All gates of a step: its own, and the guardrails when it sends live traffic.
 
-    A `Compare` needs both revisions to answer requests at the same time, so it is not asked at 0 and at 100 percent.
+    A `Compare` needs requests to the candidate, so it is not asked at 0 percent. At 100 percent stable gets none, so
+    the candidate is held against stable's own hour before the rollout.
     """
-    live = 0 < step.weight_percent < 100
     guardrails = guardrails_of(rollout) if step.weight_percent > 0 else ()
-    return tuple(gate for gate in (*guardrails, *(step.gates or ())) if live or gate.type is not GateType.COMPARE)
+    asked = (*guardrails, *(step.gates or ()))
+    match step.weight_percent:
+        case 0:
+            return tuple(gate for gate in asked if gate.type is not GateType.COMPARE)
+        case 100:
+            return tuple(_without_stable(gate) for gate in asked)
+        case _:
+            return asked
+
+
+def _without_stable(gate: Gate) -> Gate:
+    """The question as it can be asked while stable, and its baseline, get no requests. The past is another time of day:
+    hence a margin of at least 2, but for one that was chosen for `Before`.
+    """
+    compare = gate.compare
+    if compare is None or compare.reference in {Reference.TRAINING, Reference.BEFORE}:
+        return gate
+    changes: dict[str, object] = {"reference": Reference.BEFORE}
+    if not compare.is_of_a_distribution:
+        margin = compare.max_ratio or MAX_RATIO
+        wider = margin if float(margin) >= float(MAX_RATIO_BEFORE) else MAX_RATIO_BEFORE
+        lower = compare.pass_ratio is not None and float(compare.pass_ratio) <= float(wider)
+        changes |= {"max_ratio": wider} | ({"pass_ratio": None} if lower else {})
+    return gate.model_copy(update={"compare": compare.model_copy(update=changes)})
+
+
+def needs_baseline(rollout: Rollout, step: Step) -> bool:
+    """Does the step need fresh pods of the stable revision to compare with?"""
+    return any(
+        gate.compare is not None and gate.compare.reference is Reference.BASELINE for gate in gates_of(rollout, step)
+    )
+
+
+def named_gate(rollout: Rollout, step: str, name: str) -> Gate | None:
+    """The gate that is asked under this name in the step of this name, whatever its weight; None when there is none."""
+    own: Iterable[Gate] = next((found.gates or () for found in steps_of(rollout) if found.name == step), ())
+    return next((gate for gate in (*guardrails_of(rollout), *own) if gate.name == name), None)
 
 
 def alpha_of(rollout: Rollout) -> float:

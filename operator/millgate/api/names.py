@@ -38,6 +38,16 @@ def workload_name(name: str, revision_hash: str) -> str:
     return f"{name}-{revision_hash}"
 
 
+def baseline_hash(revision_hash: str) -> str:
+    """Stands for the revision in labels and metrics of its baseline pods, so that nothing mistakes them for its own."""
+    return f"{revision_hash}-baseline"
+
+
+def baseline_name(name: str, revision_hash: str) -> str:
+    """The Deployment of a revision's baseline pods."""
+    return workload_name(name, baseline_hash(revision_hash))
+
+
 def rollout_id(name: str, revision: int, revision_hash: str) -> str:
     return f"{name}-{revision}-{revision_hash}"
 
