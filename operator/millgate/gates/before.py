@@ -6,13 +6,17 @@ at every look at the other four fifths. It says nothing about the time of day: h
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from random import Random
 from statistics import NormalDist
 
 from millgate.gates.counters import NOTHING, Arm
 from millgate.gates.eprocess import NO_EVIDENCE, RATIO_STEPS, Logs, add, log_mean
 
 _SPENT_ON_THE_PAST = 0.2
+_MAX_DRAWN = 1000
+"""Of the past's answers in one interval: more would say little more, and take long to draw."""
 
 
 def limit(past: Arm, rho: float, alpha: float, dispersion: float) -> float | None:
@@ -59,3 +63,20 @@ def log_factors(limit: float, candidate: Arm, dispersion: float) -> Logs:
         (candidate.events * math.log(step) - (candidate.events + good) * math.log1p((step - 1) * limit)) / dispersion
         for step in RATIO_STEPS
     )
+
+
+def drawn(left: Sequence[float], wanted: float) -> tuple[float, ...]:
+    """Up to `wanted` of the past's answers by bucket, drawn without replacement from what is `left` of them.
+
+    Two distributions are compared interval by interval (see `drift`), each with answers that no other interval has:
+    a past that stood beside the candidate again and again would seem to be known ever better. Once all are used up,
+    nothing more is learnt. What is left seeds the draw, so that it is the same whenever it is made again.
+    """
+    counts = [math.floor(count) for count in left]
+    size = min(math.floor(wanted), sum(counts), _MAX_DRAWN)
+    found = [0.0] * len(counts)
+    if size == 0:
+        return tuple(found)
+    for bucket in Random(sum(counts)).sample(range(len(counts)), size, counts=counts):  # noqa: S311  no secret
+        found[bucket] += 1
+    return tuple(found)

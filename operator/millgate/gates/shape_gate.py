@@ -5,9 +5,10 @@ Fails only when a shift is both real and large, in one of the variables that are
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from millgate.api.conditions import Reason
+from millgate.gates.before import drawn
 from millgate.gates.compare import Figures, Terms
 from millgate.gates.drift import Drift
 from millgate.gates.eprocess import log_average
@@ -19,17 +20,26 @@ MAX_VARIABLES = 100
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable since a step began: the buckets that both sides have, and the drift between them."""
+    """One variable since a step began: the buckets that both sides have, and the drift between them.
+
+    `left`: what has not been drawn yet of stable's past hour, where that is the reference.
+    """
 
     bins: Bins
     drift: Drift = field(default_factory=Drift)
     shipped: tuple[float, ...] | None = None
+    left: tuple[float, ...] | None = None
 
     def with_interval(self, candidate: Shape, reference: Shape) -> "Variable":
-        mine, theirs = self.bins.counts(candidate), self.bins.counts(reference)
-        if mine is None or theirs is None:
+        mine, left = self.bins.counts(candidate), self.left
+        if mine is None:
             return self
-        return Variable(self.bins, self.drift.with_interval(mine, theirs), self.shipped)
+        theirs = self.bins.counts(reference) if left is None else drawn(left, sum(mine))
+        if theirs is None:
+            return self
+        if left is not None:
+            left = tuple(count - gone for count, gone in zip(left, theirs, strict=True))
+        return replace(self, drift=self.drift.with_interval(mine, theirs), left=left)
 
     @property
     def size(self) -> float | None:
@@ -108,9 +118,6 @@ class ShapeTest:
     def _folded(self, variable: Variable, candidate: Shape | None, reference: Shape | None) -> Variable:
         if candidate is None or reference is None:
             return variable
-        if self.past is not None:
-            # As if stable answered as many requests now, in the shares of its past hour.
-            reference = reference.scaled(candidate.total / reference.total) if reference.total > 0 else reference
         return variable.with_interval(candidate, reference)
 
     def _variables(self, candidate: Shapes, reference: Shapes) -> Mapping[str, Variable] | None:
@@ -127,7 +134,8 @@ class ShapeTest:
                 bins = bins.shared_with(self.shipped[name])
                 shipped = bins.counts(self.shipped[name])
             if len(bins) >= 2:
-                found[name] = Variable(bins, shipped=shipped)
+                left = bins.counts(reference[name]) if self.past is not None else None
+                found[name] = Variable(bins, shipped=shipped, left=left)
         return found
 
     def is_large(self, process: ShapeTally) -> bool:

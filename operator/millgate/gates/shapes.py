@@ -32,12 +32,6 @@ class Shape:
     def total(self) -> float:
         return max(self.cumulative.values(), default=0.0) + sum(self.categories.values())
 
-    def scaled(self, factor: float) -> "Shape":
-        return Shape(
-            {bound: count * factor for bound, count in self.cumulative.items()},
-            {name: count * factor for name, count in self.categories.items()},
-        )
-
 
 Shapes = Mapping[str, Shape]
 """By variable: an output of the model, one of its features, or ('') the one thing that a histogram observes."""
@@ -45,7 +39,7 @@ Shapes = Mapping[str, Shape]
 
 @dataclass(frozen=True)
 class Bins:
-    """The buckets in which two shapes are held against each other: bounds that both have, and all categories."""
+    """The buckets in which two shapes are held against each other."""
 
     bounds: tuple[str, ...]
     categories: tuple[str, ...]
@@ -54,9 +48,9 @@ class Bins:
         return len(self.bounds) + len(self.categories)
 
     def shared_with(self, shape: Shape) -> "Bins":
-        """The bins whose bounds `shape` has as well."""
-        bounds = tuple(bound for bound in self.bounds if bound in shape.cumulative)
-        return Bins(bounds if bounds and math.isinf(float(bounds[-1])) else (), self.categories)
+        """The bins that `shape` has as well."""
+        categories = tuple(name for name in self.categories if name in shape.categories)
+        return Bins(_closed([bound for bound in self.bounds if bound in shape.cumulative]), categories)
 
     def counts(self, shape: Shape) -> tuple[float, ...] | None:
         """How many fell into each bin; None where the shape was not counted at these bounds."""
@@ -71,11 +65,14 @@ class Bins:
 
 
 def common_bins(candidate: Shape, reference: Shape) -> Bins:
+    """The bounds and the categories that both have; all other categories are the one of others."""
     bounds = sorted(set(candidate.cumulative) & set(reference.cumulative), key=float)
-    if not bounds or not math.isinf(float(bounds[-1])):
-        bounds = []  # without a last bucket it is not known how many there were
-    categories = sorted(set(candidate.categories) | set(reference.categories))
-    return Bins(tuple(bounds), tuple(categories))
+    return Bins(_closed(bounds), tuple(sorted(set(candidate.categories) & set(reference.categories))))
+
+
+def _closed(bounds: Sequence[str]) -> tuple[str, ...]:
+    """Without a last bucket that holds everything it is not known how many there were."""
+    return tuple(bounds) if bounds and math.isinf(float(bounds[-1])) else ()
 
 
 def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> Mapping[str, float]:
