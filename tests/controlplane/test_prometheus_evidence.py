@@ -308,7 +308,11 @@ EACH = 'millgate_requests_total{namespace="$(namespace)",revision="$(stable)"}'
         (query_gate(f"0 * sum({EACH}) / 0", at_most="1"), ("Inconclusive", "NoData"), "gave nan"),
         (query_gate(f"sum({EACH}) / 0", at_most="1"), ("Inconclusive", "NoData"), "gave inf"),
         (query_gate(EACH, at_most="1"), ("Inconclusive", "AmbiguousResult"), "2 series"),
-        (query_gate("sum(up)", at_most="1"), ("Inconclusive", "QueryRefused"), "lacks the matcher"),
+        (
+            query_gate('sum(up{namespace="x"})', at_most="1"),
+            ("Inconclusive", "QueryRefused"),
+            "could leave the namespace",
+        ),
         (query_gate(f"sum({EACH}", at_most="1"), ("Inconclusive", "QueryRefused"), "not PromQL"),
         (query_gate(f"{EACH} + on() {EACH}", at_most="1"), ("Inconclusive", "QueryRefused"), "refuses the query"),
     ],

@@ -19,8 +19,8 @@ class Query(SpecModel):
         StringConstraints(min_length=1, max_length=2048),
         Field(
             description="A query that gives one number. `$(namespace)`, `$(name)`, `$(candidate)` and `$(stable)` "
-            "stand for the namespace, the ModelDeployment's name and the revisions' hashes. Every selector must "
-            'have the matcher namespace="$(namespace)".'
+            "stand for the namespace, the ModelDeployment's name and the revisions' hashes, inside of strings. "
+            "It reads this namespace alone: a selector that names none gets it."
         ),
     ]
     min: Annotated[SignedDecimal | None, Field(description="The gate fails when the number is below this.")] = None
