@@ -5,6 +5,7 @@ since every reading is of the same grid with explicit times (`millgate.gates.gri
 """
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from millgate.api.conditions import Reason
 from millgate.api.defaults import alpha_of, gates_of, guardrails_of, steps_of
 from millgate.api.spec import Compare, Gate, GateType, ModelDeploymentSpec, Query, Rollout, Step
 from millgate.api.status import GateStatus, RolloutStatus, Stage, Status, StepRecord, Verdict
+from millgate.controller.query_reading import QueryReading, QuestionKey
 from millgate.controller.reading import Metrics, Reading
 from millgate.gates.compare import TrafficStep
 from millgate.gates.course import Course
 from millgate.gates.gate_course import CompareCourse
 from millgate.gates.grid import Grid, grid_from
 from millgate.gates.promql import Names, QueryRefusedError, prepare
-from millgate.gates.query import judge_numbers
+from millgate.gates.query import judge_readings
 from millgate.gates.selectors import checked
 from millgate.sources.prometheus import MetricsError
 
@@ -83,6 +85,14 @@ class EvidenceRequest:
         first = next((step for step in self.rollout.steps if step.weight_percent > 0), self.step)
         return grid_from(first.start_time, self.policy.interval_seconds)
 
+    def points_of_step(self, now: datetime) -> range:
+        """The points of the grid (Unix seconds) at which a Query of the step in hand is read, up to `now`."""
+        grid, newest = self.grid, self.grid.newest(now)
+        earliest = self.step.start_time.timestamp() + grid.interval_seconds
+        first = grid.anchor_seconds
+        first += max(0, math.ceil((earliest - first) / grid.interval_seconds)) * grid.interval_seconds
+        return range(0) if newest is None else grid.points(first, newest)
+
     def next_look(self, now: datetime) -> datetime:
         """When there is something new to read: after the next point of the grid."""
         return datetime.fromtimestamp(self.grid.next_look(now), UTC)
@@ -120,6 +130,7 @@ class EvidenceReader:
 
     def __init__(self, metrics: Metrics | None, *, scrape_interval_seconds: float = 30.0) -> None:
         self._metrics = metrics
+        self._queries = None if metrics is None else QueryReading(metrics)
         self._scrape_interval_seconds = scrape_interval_seconds
         self._courses: OrderedDict[str, Course] = OrderedDict()
 
@@ -135,6 +146,8 @@ class EvidenceReader:
     def forget(self, uid: str) -> None:
         """The rollout has ended, or its ModelDeployment is gone."""
         self._courses.pop(uid, None)
+        if self._queries is not None:
+            self._queries.forget(uid)
 
     async def _compare(self, request: EvidenceRequest, gates: Sequence[Gate], now: datetime) -> tuple[GateStatus, ...]:
         if not gates:
@@ -156,23 +169,23 @@ class EvidenceReader:
 
     async def _query(self, request: EvidenceRequest, gate: Gate, query: Query, now: datetime) -> GateStatus:
         step, policy = request.step, request.policy
-        if self._metrics is None:
+        if self._queries is None:
             message = "the operator's configuration names no Prometheus"
             return _cannot_tell(gate.name, step.name, Reason.METRICS_NOT_CONFIGURED, message, now)
         names = Names(request.namespace, request.name, request.candidate, request.stable)
-        point = request.grid.newest(now)
+        points = request.points_of_step(now)
         try:
             promql = prepare(query.promql, names)
-            if point is None or point < step.start_time.timestamp() + policy.interval_seconds:
+            if not points:
                 return _pending(gate.name, step.name)
-            at = datetime.fromtimestamp(point, UTC)
-            answer = await self._metrics.query(promql, at, lookback_seconds=self._fresh_seconds(policy))
+            key = QuestionKey(request.uid, gate.name, promql, points[0])
+            readings = await self._queries.newest_first(key, query, points, self._fresh_seconds(policy))
         except QueryRefusedError as error:
             return _cannot_tell(gate.name, step.name, Reason.QUERY_REFUSED, str(error), now)
         except MetricsError as error:
             return _cannot_tell(gate.name, step.name, error.reason, error.message, now)
-        numbers = [series.samples[-1][1] for series in answer if series.samples]
-        return judge_numbers(gate.name, step.name, query, numbers, at)
+        at = datetime.fromtimestamp(points[-1], UTC)
+        return judge_readings(gate.name, step.name, query, readings, at)
 
     def _fresh_seconds(self, policy: Rollout) -> int:
         return round(2 * max(policy.interval_seconds, self._scrape_interval_seconds))
@@ -192,7 +205,7 @@ def _course(request: EvidenceRequest, gates: Sequence[Gate]) -> Course:
         candidate=request.candidate,
         stable=request.stable,
         grid=request.grid,
-        steps=tuple(TrafficStep(step.name, step.start_time.timestamp()) for step in steps),
+        steps=tuple(TrafficStep(step.name, step.start_time.timestamp(), step.weight_percent / 100) for step in steps),
         gates=tuple(
             CompareCourse(gate.name, compare, alpha, request.first_step_of(gate), _refusal(compare))
             for gate in gates
