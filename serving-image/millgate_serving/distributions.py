@@ -130,7 +130,7 @@ class SideCounts:
 
 def _joined(arrays: list[Any]) -> Any:
     """One array of all rows; None where a model answers things that do not fit together, or no arrays."""
-    if not all(isinstance(array, np.ndarray) for array in arrays):
+    if not isinstance(arrays[0], np.ndarray):
         return None
     if len(arrays) == 1:
         return arrays[0]

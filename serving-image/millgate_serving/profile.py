@@ -66,7 +66,7 @@ def _profile(
     features: Sequence[str] | None,
 ) -> Profile:
     try:
-        signature = mlmodel.read(folder).signature
+        signature = mlmodel.read_signature(folder)
     except ServingError as error:
         raise ProfileError(f"model: {error.message}") from error
     rows, named = describe.features(signature, inputs, features)
@@ -77,12 +77,14 @@ def _profile(
 def _write_to_registry(uri: str, inputs: Any, predictions: Any, *further: Any) -> Profile:
     import mlflow  # noqa: PLC0415 - training code has it; a server has not
 
+    client, identity = mlflow.MlflowClient(), uri.removeprefix("models:/")
     with tempfile.TemporaryDirectory() as folder:
-        mlflow.artifacts.download_artifacts(f"{uri}/MLmodel", dst_path=folder)
+        where = client.get_logged_model(identity).artifact_location
+        mlflow.artifacts.download_artifacts(f"{where}/MLmodel", dst_path=folder)
         profile = _profile(Path(folder), inputs, predictions, *further)
         path = Path(folder) / FILE
         _save(profile, path)
-        mlflow.MlflowClient().log_model_artifact(uri.removeprefix("models:/"), str(path), path.parent.name)
+        client.log_model_artifact(identity, str(path), path.parent.name)
     return profile
 
 
