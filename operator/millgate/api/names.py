@@ -31,6 +31,7 @@ ANNOTATION_VISIT = f"{GROUP}/visit"
 # The CRD sees to it. A hash has 10 characters, so every name below keeps within the 63 of a label.
 NAME_MAX_LENGTH = 40
 _GATE_DIGITS = 10
+_BASELINE = "-baseline"
 
 
 def workload_name(name: str, revision_hash: str) -> str:
@@ -40,7 +41,12 @@ def workload_name(name: str, revision_hash: str) -> str:
 
 def baseline_hash(revision_hash: str) -> str:
     """Stands for the revision in labels and metrics of its baseline pods, so that nothing mistakes them for its own."""
-    return f"{revision_hash}-baseline"
+    return revision_hash + _BASELINE
+
+
+def revision_of_baseline(hash_: str) -> str | None:
+    """The other way round; None for what is no baseline's."""
+    return hash_.removesuffix(_BASELINE) if hash_.endswith(_BASELINE) else None
 
 
 def baseline_name(name: str, revision_hash: str) -> str:

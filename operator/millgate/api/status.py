@@ -110,6 +110,13 @@ class RolloutStatus(StatusModel):
     approved: Annotated[
         tuple[str, ...], Field(max_length=32, description="Gates that a person approved in this step.")
     ] = ()
+    failed: Annotated[
+        tuple[str, ...],
+        Field(max_length=64, description="Gates that failed in this step and took nothing back (`onFail`)."),
+    ] = ()
+    accepted: Annotated[
+        tuple[str, ...], Field(max_length=64, description="Failed gates that a person let pass in this step.")
+    ] = ()
     proceed: Annotated[bool, Field(description="A person let the step end although its gates could not tell.")] = False
     return_to: Annotated[str | None, Field(description="While rolling back: the hash that gets all traffic.")] = None
     reason: Annotated[str | None, Field(description="While rolling back: why.")] = None
@@ -129,7 +136,7 @@ class GateStatus(StatusModel):
     name: Annotated[str, Field(description="The gate, as `spec` names it.")]
     step: Annotated[str, Field(description="The step in which it was judged.")]
     verdict: Annotated[
-        Verdict, Field(description="`Fail` takes the candidate back; a step ends when all its gates pass.")
+        Verdict, Field(description="What `Fail` does says `onFail`; a step ends when all its gates pass.")
     ]
     reason: Annotated[str, Field(description="One CamelCase word.")]
     message: Annotated[Message, Field(description="A sentence with the figures.")] = ""

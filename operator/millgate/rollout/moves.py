@@ -84,6 +84,8 @@ def open_step(draft: Draft, step: Step, now: datetime) -> Draft:
         step_pending_time=None,
         step_start_time=now,
         steps=(*rollout.steps, record)[-64:],
+        failed=(),
+        accepted=(),
         traffic_start_time=rollout.traffic_start_time or (now if step.weight_percent > 0 else None),
     ).saying(EventReason.STEP_STARTED, f"rollout {rollout.id}: step {step.name}, weight {step.weight_percent} %")
 

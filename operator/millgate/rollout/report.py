@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 
 from millgate.api.conditions import EventReason
-from millgate.api.defaults import max_seconds_of
+from millgate.api.defaults import max_seconds_of, named_gate, on_fail_of
 from millgate.api.names import LABEL_COMPONENT, LABEL_HASH, LABEL_NAME
-from millgate.api.spec import Step
-from millgate.api.status import RolloutStatus, Stage, Status, Track
+from millgate.api.spec import ModelDeploymentSpec, Step
+from millgate.api.status import GateStatus, RolloutStatus, Stage, Status, Track
 from millgate.rollout.draft import Draft
 from millgate.rollout.snapshot import Snapshot
 from millgate.rollout.steps import Progress, gate_reports, index_in, judge_step, live_weight, steps_in_force
@@ -91,9 +91,18 @@ def _with_verdicts(draft: Draft, snapshot: Snapshot) -> Draft:
         return draft
     if after.stage is Stage.PREPARING:
         return draft  # of another candidate
-    newest = {verdict.name: verdict for verdict in snapshot.verdicts if verdict.step == before.steps[-1].name}
+    newest = {
+        verdict.name: _with_consequence(snapshot.spec, verdict)
+        for verdict in snapshot.verdicts
+        if verdict.step == before.steps[-1].name
+    }
     known = [newest.pop(gate.name, gate) for gate in draft.status.gates]
     return draft.with_status(gates=(*known, *newest.values()))
+
+
+def _with_consequence(spec: ModelDeploymentSpec, verdict: GateStatus) -> GateStatus:
+    gate = named_gate(spec.rollout, verdict.step, verdict.name)
+    return verdict if gate is None else verdict.model_copy(update={"on_fail": on_fail_of(gate).value})
 
 
 def _step_deadline(snapshot: Snapshot, rollout: RolloutStatus, step: Step) -> datetime | None:
