@@ -1,0 +1,79 @@
+"""Means: the half-normal mixture as its sources write it, and no verdict before it is worth something."""
+
+import math
+
+import numpy as np
+import pytest
+
+from e2e.bench.gates_judged import MEANS, detected_share, means, outcomes
+from e2e.bench.gates_worlds import Ladder, MeanWorld
+from millgate.gates.counters import Arm
+from millgate.gates.mean import MIN_INTERVALS, Mean
+
+
+def after(differences: list[float]) -> Mean:
+    """Means of which the candidate's exceeds stable's by so much in each interval."""
+    mean = Mean()
+    for difference in differences:
+        mean = mean.with_interval(Arm(10, 10 * (5 + difference)), Arm(90, 90 * 5), 1.0)
+    return mean
+
+
+def test_nothing_is_said_before_fifteen_intervals() -> None:
+    noise = [1.0 + 0.1 * (-1) ** i for i in range(MIN_INTERVALS)]
+    assert after(noise[:-1]).log_e == 0.0
+    assert after(noise).log_e > math.log(100)
+
+
+def test_the_interval_sequence_is_the_one_of_the_source() -> None:
+    """facts/gates.md 2.4: Fail when mean(D) exceeds sd*sqrt(2(k r²+1)/(k r)² * ln(1 + sqrt(k r²+1)/(2 alpha))).
+
+    That bound is a little wider than the mixture which it is derived from: where it fails, the mixture has failed.
+    """
+    random, alpha, r2 = np.random.default_rng(1), 0.01, (-2 * math.log(0.01) + math.log(-2 * math.log(0.01)) + 1) / 20
+    agreed = 0
+    for shift in np.linspace(0.3, 1.2, 200):
+        drawn = list(random.normal(shift, 1.0, 30))
+        k, deviation = len(drawn), float(np.std(drawn, ddof=1))
+        scale = k * r2 + 1
+        bound = deviation * math.sqrt(2 * scale / (k**2 * r2) * math.log(1 + math.sqrt(scale) / (2 * alpha)))
+        fails = after(drawn).log_e >= -math.log(alpha)
+        assert fails or np.mean(drawn) <= bound
+        agreed += fails == (np.mean(drawn) > bound)
+    assert agreed >= 195
+
+
+def test_a_candidate_that_costs_less_is_never_close_to_failing() -> None:
+    assert after([-1.0 + 0.1 * (-1) ** i for i in range(200)]).log_e < -5
+
+
+def test_evidence_against_a_very_cheap_candidate_does_not_overflow() -> None:
+    assert -100 < after([-4.9 + 1e-6 * (-1) ** i for i in range(500)]).log_e < -10
+
+
+@pytest.mark.parametrize(("difference", "expected"), [(1.0, math.inf), (0.0, 0.0), (-1.0, 0.0)])
+def test_means_without_any_scatter_are_judged_by_their_sign(difference: float, expected: float) -> None:
+    assert after([difference] * 20).log_e == expected
+
+
+def test_an_interval_in_which_one_of_them_is_idle_is_left_out() -> None:
+    mean = after([0.5] * 3)
+    assert mean.with_interval(Arm(0, 0), Arm(10, 50), 1.0) is mean
+    assert mean.with_interval(Arm(10, 50), Arm(0, 0), 1.0) is mean
+
+
+def test_the_margin_multiplies_stables_mean() -> None:
+    at_the_margin = Mean().with_interval(Arm(10, 60), Arm(90, 450), 1.2)
+    assert at_the_margin.centre == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("requests_per_second", [10.0, 100.0])
+def test_healthy_candidates_are_left_alone_whatever_the_weight(requests_per_second: float) -> None:
+    found = outcomes(means(MeanWorld(requests_per_second)), 60, seed=1)
+    assert detected_share(found) == 0
+
+
+def test_a_candidate_right_at_the_margin_fails_as_seldom_as_alpha_says() -> None:
+    ladder = Ladder((0.1,), 1200)
+    found = outcomes(means(MeanWorld(100.0, 1.2, ladder=ladder), MEANS), 300, seed=1)
+    assert detected_share(found) <= 0.01 + 3 * math.sqrt(0.01 / 300)
