@@ -105,11 +105,17 @@ def named_gate(rollout: Rollout, step: str, name: str) -> Gate | None:
 
 
 def alpha_of(rollout: Rollout) -> float:
-    """The share of the false-rollback budget that each Compare gate of the rollout may spend (Bonferroni)."""
-    names = {
-        gate.name for step in steps_of(rollout) for gate in gates_of(rollout, step) if gate.type is GateType.COMPARE
+    """The share of the false-rollback budget that each Compare gate of the rollout may spend (Bonferroni).
+
+    A gate that asks another question at 100 percent than below gathers its evidence anew, so it counts as two.
+    """
+    questions = {
+        (gate.name, gate.compare.model_dump_json())
+        for step in steps_of(rollout)
+        for gate in gates_of(rollout, step)
+        if gate.compare is not None
     }
-    return float(rollout.false_rollback_budget) / max(1, len(names))
+    return float(rollout.false_rollback_budget) / max(1, len(questions))
 
 
 def max_ratio_of(compare: Compare) -> float:

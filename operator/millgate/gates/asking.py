@@ -57,7 +57,8 @@ def terms_of(name: str, compare: Compare, alpha: float) -> Terms:
         min_samples=compare.min_samples,
         against=against,
         against_label=label,
-        needs_reference=not compare.is_before,
+        # Against training stable is the witness; where it has no traffic, its past hour is.
+        needs_reference=compare.reference in {Reference.STABLE, Reference.BASELINE},
         checks_traffic=compare.reference is Reference.STABLE and statistic_of(compare) is not Statistic.MEAN,
     )
 
@@ -69,8 +70,10 @@ def test_of(asked: Asked) -> Test[Any, Any]:
     pass_ratio = None if compare.pass_ratio is None else float(compare.pass_ratio)
     match statistic_of(compare):
         case Statistic.DISTRIBUTION:
-            held = past.shapes if compare.is_before else None
-            return ShapeTest(terms, min_effect_of(compare), noun_of(compare), held, asked.shipped)
+            past_alone = compare.is_before
+            return ShapeTest(
+                terms, min_effect_of(compare), noun_of(compare), past.shapes, asked.shipped, past_alone=past_alone
+            )
         case Statistic.MEAN:
             return MeanTest(
                 terms,

@@ -103,10 +103,11 @@ class Test(Protocol[A_contra, P]):
 
 @dataclass(frozen=True)
 class TrafficStep:
-    """A step in which the candidate has traffic, from `start_seconds` (Unix time) on."""
+    """A step in which the candidate has traffic, from `start_seconds` (Unix time) on; `weight` (0..1) is its share."""
 
     name: str
     start_seconds: float
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -160,14 +161,25 @@ def fold(evidence: Evidence[P], test: Test[A, P], steps: Sequence[TrafficStep], 
     tallies = (*evidence.tallies, *(test.begin() for _ in range(begun - len(evidence.tallies))))
     updated = replace(seen, tallies=test.folded(tallies, interval.candidate, interval.stable))
     if test.terms.checks_traffic and not interval.cold:
-        updated = replace(updated, traffic=_traffic(evidence.traffic, tallies[0], updated.tallies[0], interval.pods))
+        weight = steps[begun - 1].weight
+        traffic = _traffic(evidence.traffic, tallies[0], updated.tallies[0], interval.pods, weight)
+        updated = replace(updated, traffic=traffic)
     return updated if evidence.crossing is not None else replace(updated, crossing=_crossing(updated, test, steps))
 
 
-def _traffic(traffic: TrafficShare, before: Process, after: Process, pods: tuple[int, int]) -> TrafficShare:
-    """One look at who gets the requests. Replicas share them out by pods: each answers its part."""
+def _traffic(
+    traffic: TrafficShare, before: Process, after: Process, pods: tuple[int, int], weight: float | None
+) -> TrafficShare:
+    """One look at who gets the requests.
+
+    A mesh shares them out by weight. Replicas do by pods, of which there may be too few for the weight. Requests are
+    skewed that come in neither share.
+    """
     mine, theirs = (late - early for early, late in zip(before.samples, after.samples, strict=True))
-    return traffic.with_look(mine, theirs, pods[0] / max(1, sum(pods)), tolerance=BALANCING_TOLERANCE)
+    shares = [share for share in (weight, pods[0] / max(1, sum(pods))) if share is not None]
+    observed = mine / (mine + theirs) if mine + theirs > 0 else 0.0
+    meant = min(shares, key=lambda share: abs(share - observed))
+    return traffic.with_look(mine, theirs, meant, tolerance=BALANCING_TOLERANCE)
 
 
 def _begun(steps: Sequence[TrafficStep], moment: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from millgate.api.spec import Compare, Statistic
+from millgate.api.spec import Compare, Reference, Statistic
 from millgate.gates.asking import NO_PAST, Asked, Past, test_of
 from millgate.gates.compare import Evidence, Test, TrafficStep, fold
 from millgate.gates.counters import NO_PODS, NOTHING, Answer, Arm, Owner, Seen, Table
@@ -93,7 +93,7 @@ class CompareCourse:
         """A share scatters as it did in the hour before, segments are chosen by it, and `Before` is judged by it."""
         shares = statistic_of(self.compare) in (Statistic.RATE, Statistic.EXCEEDANCE)
         segments = self.compare.segment_by is not None and statistic_of(self.compare) is Statistic.MEAN
-        return shares or segments or self.compare.is_before
+        return shares or segments or self.compare.reference in {Reference.BEFORE, Reference.TRAINING}
 
     @property
     def past_is_empty(self) -> bool:
@@ -128,7 +128,7 @@ class CompareCourse:
             return replace(self, past=NO_PAST)
         table: Table[Any] = answer.table(reads, candidate=Owner(""), reference=stable)
         arms = [interval.stable for interval in table.intervals(points) if interval.stable is not None]
-        return replace(self, past=_past(reads, arms))
+        return replace(self, past=past_of(reads, arms))
 
     def folded(
         self,
@@ -162,7 +162,7 @@ class CompareCourse:
         return next((arm for point in points if (arm := table.standing(point)) is not None), None)
 
 
-def _past(reads: Reads, arms: Sequence[Any]) -> Past:
+def past_of(reads: Reads, arms: Sequence[Any]) -> Past:
     if isinstance(reads, ShapeMeasure):
         return Past(shapes=reads.total(arms))
     if isinstance(reads, SegmentMeasure):

@@ -1,6 +1,6 @@
 """What a Compare gate reads: the series that the serving image exports, or those that a user names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from millgate.api.defaults import QUANTILE
 from millgate.api.spec import Compare, ComparePreset, Reference, Statistic
@@ -13,20 +13,19 @@ REQUESTS = "millgate_requests_total"
 ERRORS = "millgate_request_errors_total"
 DURATION_COUNT = "millgate_request_duration_seconds_count"
 DURATION_BUCKET = "millgate_request_duration_seconds_bucket"
-PREDICTIONS = ShapeMeasure("millgate_prediction_bucket", "millgate_prediction_category_total", variable="output")
-FEATURES = ShapeMeasure(
-    "millgate_feature_bucket",
-    "millgate_feature_category_total",
-    "millgate_feature_missing_total",
-    variable="feature",
-)
+
+
+def _shapes_of(side: str, variable: str) -> ShapeMeasure:
+    return ShapeMeasure(
+        f"millgate_{side}_bucket", f"millgate_{side}_category_total", f"millgate_{side}_missing_total", variable
+    )
+
+
+PREDICTIONS = _shapes_of("prediction", "output")
+FEATURES = _shapes_of("feature", "feature")
 TRAINING = {
-    ComparePreset.PREDICTIONS: ShapeMeasure(
-        "millgate_training_prediction_bucket", "millgate_training_prediction_category_total", variable="output"
-    ),
-    ComparePreset.FEATURES: ShapeMeasure(
-        "millgate_training_feature_bucket", "millgate_training_feature_category_total", variable="feature"
-    ),
+    ComparePreset.PREDICTIONS: _shapes_of("training_prediction", "output"),
+    ComparePreset.FEATURES: _shapes_of("training_feature", "feature"),
 }
 
 Reads = Measure | SegmentMeasure | ShapeMeasure
@@ -78,7 +77,7 @@ def _shape(name: str, compare: Compare) -> ShapeMeasure:
     match compare.preset:
         case ComparePreset.PREDICTIONS | ComparePreset.FEATURES:
             preset = PREDICTIONS if compare.preset is ComparePreset.PREDICTIONS else FEATURES
-            return ShapeMeasure(preset.buckets, preset.categories, preset.missing, preset.variable, label)
+            return replace(preset, segment_by=label)
         case _:
             return ShapeMeasure(tag_of(name, "bucket"), segment_by=label, by_pod=True)
 

@@ -84,8 +84,9 @@ class ShapeTally:
 class ShapeTest:
     """What a gate of a distribution asks. `noun`: 'predictions', 'features'.
 
-    `past`: stable's hour before, where that is the reference. `shipped`: the training distribution, where that is;
-    then a shift is what the candidate is farther from it than stable.
+    `past`: stable's hour before, which is the reference where it is `past_alone`, and where stable answers nothing.
+    `shipped`: the training distribution, where that is the reference: then a shift is what the candidate is farther
+    from it than stable.
     """
 
     terms: Terms
@@ -93,6 +94,7 @@ class ShapeTest:
     noun: str = "values"
     past: Shapes | None = None
     shipped: Shapes | None = None
+    past_alone: bool = False
 
     def begin(self) -> ShapeTally:
         return ShapeTally()
@@ -100,28 +102,24 @@ class ShapeTest:
     def folded(
         self, processes: tuple[ShapeTally, ...], candidate: Shapes, reference: Shapes | None
     ) -> tuple[ShapeTally, ...]:
-        held = self.past if self.past is not None else reference
-        return tuple(self._with(one, candidate, held or {}) for one in processes)
+        live = {} if self.past_alone else reference or {}
+        return tuple(self._with(one, candidate, live) for one in processes)
 
     def _with(self, tally: ShapeTally, candidate: Shapes, reference: Shapes) -> ShapeTally:
         variables = tally.variables if tally.variables is not None else self._variables(candidate, reference)
-        totals = (_most(candidate), _most(reference))
-        answered = (tally.answered[0] + totals[0], tally.answered[1] + totals[1])
+        answered = (tally.answered[0] + _most(candidate), tally.answered[1] + _most(reference or self.past or {}))
         if variables is None:
             return ShapeTally(None, answered)
         folded = {
-            name: self._folded(variable, candidate.get(name), reference.get(name))
+            name: variable.with_interval(candidate.get(name, Shape()), reference.get(name, Shape()))
             for name, variable in variables.items()
         }
         return ShapeTally(folded, answered)
 
-    def _folded(self, variable: Variable, candidate: Shape | None, reference: Shape | None) -> Variable:
-        if candidate is None or reference is None:
-            return variable
-        return variable.with_interval(candidate, reference)
-
-    def _variables(self, candidate: Shapes, reference: Shapes) -> Mapping[str, Variable] | None:
+    def _variables(self, candidate: Shapes, live: Shapes) -> Mapping[str, Variable] | None:
         """None until both sides have answered something."""
+        from_past = _most(live) <= 0 and self.past is not None
+        reference = self.past if from_past and self.past is not None else live
         if _most(candidate) <= 0 or _most(reference) <= 0:
             return None
         found: dict[str, Variable] = {}
@@ -134,7 +132,7 @@ class ShapeTest:
                 bins = bins.shared_with(self.shipped[name])
                 shipped = bins.counts(self.shipped[name])
             if len(bins) >= 2:
-                left = bins.counts(reference[name]) if self.past is not None else None
+                left = bins.counts(reference[name]) if from_past else None
                 found[name] = Variable(bins, shipped=shipped, left=left)
         return found
 
