@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from millgate.api.spec import Compare, ComparePreset, Gate, GateType, ModelDeploymentSpec, Query
 from millgate.api.status import RolloutStatus, Stage, Status, StepRecord, Track
-from millgate.controller.evidence import EvidenceRequest, evidence_request
+from millgate.evidence.reader import EvidenceRequest, evidence_request
 from tests.controlplane.prometheus_process import NOON
 
 SCRAPE_SECONDS = 5

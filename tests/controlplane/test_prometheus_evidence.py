@@ -8,7 +8,7 @@ import pytest
 
 from millgate.api.spec import Gate
 from millgate.api.status import GateStatus
-from millgate.controller.evidence import EvidenceReader
+from millgate.evidence.reader import EvidenceReader
 from millgate.sources.prometheus import Prometheus, Series
 from tests.controlplane.prometheus_process import Page, PrometheusProcess
 from tests.controlplane.rollout_story import (

@@ -5,8 +5,8 @@ import os
 from collections.abc import Mapping
 
 from millgate.controller.config import Config
-from millgate.controller.evidence import EvidenceReader
 from millgate.controller.resolver import Registry
+from millgate.evidence.reader import EvidenceReader
 from millgate.sources.prometheus import Prometheus
 from millgate.sources.registry import MlflowRegistry
 from millgate.workload.settings import WorkloadSettings

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from millgate.api.spec import Query
-from millgate.controller.reading import Metrics
+from millgate.evidence.reading import Metrics
 from millgate.gates.query import Numbers, needs_earlier
 
 POINTS_AT_ONCE = 8

@@ -15,8 +15,8 @@ from millgate.api.conditions import Reason
 from millgate.api.defaults import alpha_of, gates_of, guardrails_of, steps_of
 from millgate.api.spec import Compare, Gate, GateType, ModelDeploymentSpec, Query, Rollout, Step
 from millgate.api.status import GateStatus, RolloutStatus, Stage, Status, StepRecord, Verdict
-from millgate.controller.query_reading import QueryReading, QuestionKey
-from millgate.controller.reading import Metrics, Reading
+from millgate.evidence.query_reading import QueryReading, QuestionKey
+from millgate.evidence.reading import Metrics, Reading
 from millgate.gates.compare import TrafficStep
 from millgate.gates.course import Course
 from millgate.gates.gate_course import CompareCourse
