@@ -197,6 +197,11 @@ class HistoryEntry(StatusModel):
     reason: Annotated[str, Field(description="Why, in one CamelCase word.")]
     message: Annotated[Message, Field(description="Why, with the figures.")] = ""
     digest: Annotated[str | None, Field(description="The candidate's content.")] = None
+    stable_hash: Annotated[str | None, Field(description="The revision that it was held against.")] = None
+    steps: Annotated[tuple[StepRecord, ...], Field(max_length=64, description="The steps that had begun.")] = ()
+    policy: Annotated[
+        str | None, Field(description="Names the content of `spec.rollout` when it ended: what it was judged by.")
+    ] = None
     start_time: Annotated[Seconds, Field(description="When the rollout began.")]
     end_time: Annotated[Seconds, Field(description="When it ended.")]
 
