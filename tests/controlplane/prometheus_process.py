@@ -82,7 +82,9 @@ def _selector(name: str, labels: Mapping[str, str]) -> str:
 class PrometheusProcess:
     """One Prometheus on loopback. It scrapes `page`, and takes remote writes of samples from any past time."""
 
-    def __init__(self, folder: Path, page: Page) -> None:
+    def __init__(self, folder: Path, page: Page | str) -> None:
+        """`page`: what it scrapes, or its address."""
+        address = page if isinstance(page, str) else page.address
         self._folder = folder
         self._binary = ControlPlane.prometheus()
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,7 +96,7 @@ storage: {{tsdb: {{out_of_order_time_window: 7d}}}}
 scrape_configs:
 - job_name: page
   honor_labels: true
-  static_configs: [{{targets: ["{page.address}"]}}]
+  static_configs: [{{targets: ["{address}"]}}]
 """
         )
 
