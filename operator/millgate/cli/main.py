@@ -11,6 +11,7 @@ import click
 
 from millgate import __version__
 from millgate.api.request import RequestAction
+from millgate.cli import simulate_command
 from millgate.kube.light import load_less
 
 _DEFAULT_TIMEOUT = "5m"
@@ -150,6 +151,7 @@ def _command_of(verb: _Verb) -> click.Command:
 
 for _one in _VERBS:
     cli.add_command(_command_of(_one))
+cli.add_command(simulate_command.command)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
