@@ -186,6 +186,10 @@ DRIFT = [
     _no_drift("+0.5 sd on both at minute 15, 100/s", ShapeWorld(100, JUMP, JUMP, ladder=LADDER)),
     _no_drift("±0.5 sd waves on both, 100/s", ShapeWorld(100, _waves, _waves, ladder=LADDER)),
     *(
+        _no_drift(f"no shift, 100/s, rows in batches of {size:g}", ShapeWorld(100, cluster_size=size, ladder=ALONG))
+        for size in (5.0, 20.0)
+    ),
+    *(
         Cell(
             "drift",
             f"+0.5 sd, 10/s, 10 %, {buckets} buckets",

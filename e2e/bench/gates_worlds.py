@@ -137,13 +137,15 @@ class SegmentWorld:
 class ShapeWorld:
     """Predictions are normal, and counted in `buckets` that were equally full when the model was trained.
 
-    `candidate_shift`, `stable_shift`: of their mean, in standard deviations.
+    `candidate_shift`, `stable_shift`: of their mean, in standard deviations. `cluster_size`: how many answers are
+    alike on average (geometric), as those to one request with many rows may be.
     """
 
     requests_per_second: float
     candidate_shift: Course = never_shifted
     stable_shift: Course = never_shifted
     buckets: int = 20
+    cluster_size: float = 1.0
     ladder: Ladder = REPORT_LADDER
 
     def intervals(self, random: np.random.Generator) -> Iterator[Interval[Shapes]]:
@@ -155,7 +157,7 @@ class ShapeWorld:
         def shape(count: int, shift: float) -> Shapes:
             if shift not in known:
                 known[shift] = np.diff([0.0, *(normal.cdf(bound - shift) for bound in bounds), 1.0])
-            below = np.cumsum(random.multinomial(count, known[shift]))
+            below = np.cumsum(self._answers(random, count, known[shift]))
             names = [*(repr(bound) for bound in bounds), "+Inf"]
             return {"score": Shape(dict(zip(names, map(float, below), strict=True)))}
 
@@ -163,6 +165,13 @@ class ShapeWorld:
             mine = shape(int(candidate[index]), self.candidate_shift(float(start)))
             theirs = shape(int(stable[index]), self.stable_shift(float(start)))
             yield Interval(start, start + self.ladder.interval_seconds, mine, theirs)
+
+    def _answers(self, random: np.random.Generator, count: int, shares: Numbers) -> Numbers:
+        if self.cluster_size == 1.0:
+            return random.multinomial(count, shares)
+        requests = random.multinomial(random.poisson(count / self.cluster_size), shares)
+        more = random.negative_binomial(np.maximum(requests, 1), 1 / self.cluster_size)
+        return np.where(requests > 0, requests + more, 0)
 
 
 @dataclass(frozen=True)

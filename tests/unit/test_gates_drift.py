@@ -25,7 +25,11 @@ def test_an_interval_in_which_nothing_differs_is_expected_to_add_no_evidence(
     weights: list[float], before: tuple[int, int, int], stable_before: tuple[int, int, int], mine: int, theirs: int
 ) -> None:
     """Exactly, whatever was learnt before: with that, no number of looks makes a false alarm likelier (Ville)."""
-    past = Drift().with_interval(tuple(map(float, before)), tuple(map(float, stable_before)))
+    past = Drift()
+    for _ in range(4):
+        past = past.with_interval(tuple(map(float, before)), tuple(map(float, stable_before)))
+        stable_before = (stable_before[1], stable_before[2], stable_before[0])
+    assert past.dispersion is not None
     shares, expected = shares_of(weights), 0.0
     for candidate, probability in multinomial(mine, shares):
         for stable, other in multinomial(theirs, shares):
@@ -69,7 +73,7 @@ def test_without_a_difference_evidence_stays_at_one_on_average_and_seldom_crosse
 
 def test_a_shift_of_the_candidate_is_found_real_and_large() -> None:
     drift = Drift()
-    for _ in range(10):
+    for _ in range(12):
         drift = drift.with_interval((10.0, 20.0, 40.0, 30.0), (225.0, 225.0, 225.0, 225.0))
     index = drift.index()
     assert drift.log_e > math.log(100)
@@ -77,12 +81,39 @@ def test_a_shift_of_the_candidate_is_found_real_and_large() -> None:
     assert index.value > 0.1
 
 
-def test_dispersion_divides_what_an_interval_says() -> None:
-    before = Drift().with_interval((10.0, 30.0), (50.0, 50.0))
-    plain = before.with_interval((10.0, 30.0), (50.0, 50.0))
-    damped = before.with_interval((10.0, 30.0), (50.0, 50.0), dispersion=4.0)
-    for was, one, other in zip(before.logs, plain.logs, damped.logs, strict=True):
-        assert (other - was) * 4 == pytest.approx(one - was)
+def test_answers_that_scatter_more_than_independent_ones_say_less() -> None:
+    """(45-55)² and (55-45)² over 100, twice: 2 for each pair of neighbours, where 1 is expected."""
+    steady, scattered = Drift(), Drift()
+    for i in range(8):
+        steady = steady.with_interval((10.0, 30.0), (50.0, 50.0))
+        scattered = scattered.with_interval((10.0, 30.0), (45.0, 55.0) if i % 2 else (55.0, 45.0))
+    assert steady.dispersion == 1.0
+    assert scattered.dispersion == pytest.approx(2.0)
+    assert scattered.log_e < steady.log_e
+
+
+def test_until_it_is_known_how_much_answers_scatter_the_candidate_is_only_watched() -> None:
+    drift = Drift()
+    for _ in range(4):
+        drift = drift.with_interval((90.0, 10.0), (500.0, 500.0))
+    assert drift.dispersion is None
+    assert drift.log_e == 0.0
+    assert drift.samples == 400
+
+
+@pytest.mark.parametrize("size", [5, 20])
+def test_requests_with_many_rows_that_are_alike_make_no_shift(size: int) -> None:
+    random, crossed, runs = np.random.default_rng(1), 0, 40
+    even = [0.1] * 10
+    for _ in range(runs):
+        drift, highest = Drift(), 0.0
+        for _ in range(60):
+            mine, theirs = (random.multinomial(count, even) * float(size) for count in (20, 80))
+            drift = drift.with_interval(tuple(mine), tuple(theirs))
+            highest = max(highest, drift.log_e)
+        assert drift.dispersion == pytest.approx(size, rel=0.3)
+        crossed += highest >= math.log(100)
+    assert crossed <= 1
 
 
 @pytest.mark.parametrize(("candidate", "stable"), [((0.0, 0.0), (5.0, 5.0)), ((5.0, 5.0), (0.0, 0.0))])

@@ -19,6 +19,8 @@ small differences."""
 MIN_PER_BUCKET = 50.0
 """On the smaller side. Buckets with fewer are merged with their neighbours before the index is taken."""
 _NO_EVIDENCE = (0.0,) * len(PRIOR_STRENGTHS)
+_KNOWN_FROM = 4.0
+"""So many degrees of freedom tell how much answers scatter; before, the candidate is only watched."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,19 @@ class Drift:
 
     `expected` is what stable's answers of each interval would have been, had they been as many as the candidate's:
     so a change in the world while weights change is none between the two. `effective` is how many independent
-    answers it rests on.
+    answers it rests on. `last` are stable's counts of the interval before; `scatter` over `freedom` is how much more
+    they differ from interval to interval than independent answers would.
     """
 
     candidate: Counts = ()
     expected: Counts = ()
     noise: float = 0.0
     logs: tuple[float, ...] = _NO_EVIDENCE
+    last: Counts = ()
+    scatter: float = 0.0
+    freedom: float = 0.0
 
-    def with_interval(self, candidate: Counts, stable: Counts, dispersion: float = 1.0) -> "Drift":
+    def with_interval(self, candidate: Counts, stable: Counts) -> "Drift":
         """Counts by bucket of one interval. One in which either had none says nothing and is left out."""
         mine, theirs = sum(candidate), sum(stable)
         if mine <= 0 or theirs <= 0:
@@ -52,16 +58,32 @@ class Drift:
         expected = self.expected or (0.0,) * len(candidate)
         bets = _bets(before, expected)
         share = mine / (mine + theirs)
-        logs = tuple(
-            log + _log_factor(bet, candidate, stable, share) / dispersion
-            for log, bet in zip(self.logs, bets, strict=True)
-        )
+        dispersion = self.dispersion
+        logs = self.logs
+        if dispersion is not None:
+            logs = tuple(
+                log + _log_factor(bet, candidate, stable, share) / dispersion
+                for log, bet in zip(logs, bets, strict=True)
+            )
+        scatter, freedom = _chi_square(self.last, stable) if self.last else (0.0, 0)
         return Drift(
             candidate=tuple(a + b for a, b in zip(before, candidate, strict=True)),
             expected=tuple(a + b * mine / theirs for a, b in zip(expected, stable, strict=True)),
             noise=self.noise + mine * mine / theirs,
             logs=logs,
+            last=stable,
+            scatter=self.scatter + scatter,
+            freedom=self.freedom + freedom,
         )
+
+    @property
+    def dispersion(self) -> float | None:
+        """How many answers count as one: a request with many rows brings many that are alike. None while not known.
+
+        From stable's neighbouring intervals, so that a world which changes slowly is no scatter; and from those
+        before, so that it is fixed when the next one is judged.
+        """
+        return max(1.0, self.scatter / self.freedom) if self.freedom >= _KNOWN_FROM else None
 
     @property
     def log_e(self) -> float:
@@ -78,7 +100,10 @@ class Drift:
 
     def index(self, *, ordered: bool = True) -> Index | None:
         """How large the difference is. None where answers are too few for two buckets. `ordered`: numbers."""
-        return index_between(self.candidate, self.expected, self.samples, self.effective, ordered=ordered)
+        alike = self.dispersion or 1.0
+        return index_between(
+            self.candidate, self.expected, self.samples / alike, self.effective / alike, ordered=ordered
+        )
 
 
 def index_between(
@@ -117,6 +142,13 @@ def _log_factor(bet: Sequence[float], candidate: Counts, stable: Counts, share: 
         for ratio, mine, theirs in zip(bet, candidate, stable, strict=True)
         if mine or theirs
     )
+
+
+def _chi_square(one: Counts, other: Counts) -> tuple[float, int]:
+    """How much two intervals differ, and the degrees of freedom: as much is expected of independent answers."""
+    tilt = math.sqrt(sum(other) / sum(one))
+    filled = [(a, b) for a, b in zip(one, other, strict=True) if a + b > 0]
+    return math.fsum((a * tilt - b / tilt) ** 2 / (a + b) for a, b in filled), len(filled) - 1
 
 
 def _groups(found: Counts, reference: Counts, smaller: float, *, ordered: bool) -> list[list[int]]:

@@ -16,8 +16,8 @@ class Training:
     shipped: Counts
     drift: Drift = field(default_factory=Drift)
 
-    def with_interval(self, candidate: Counts, stable: Counts, dispersion: float = 1.0) -> "Training":
-        return replace(self, drift=self.drift.with_interval(candidate, stable, dispersion))
+    def with_interval(self, candidate: Counts, stable: Counts) -> "Training":
+        return replace(self, drift=self.drift.with_interval(candidate, stable))
 
     @property
     def log_e(self) -> float:
@@ -27,13 +27,15 @@ class Training:
     def candidate_distance(self, *, ordered: bool = True) -> float | None:
         """PSI_c between the candidate and its training; None with too few answers."""
         size = sum(self.shipped)
-        index = index_between(self.drift.candidate, self.shipped, self.drift.samples, size, ordered=ordered)
+        answers = self.drift.samples / (self.drift.dispersion or 1.0)
+        index = index_between(self.drift.candidate, self.shipped, answers, size, ordered=ordered)
         return None if index is None else index.value
 
     def stable_distance(self, *, ordered: bool = True) -> float | None:
         """PSI_c between stable at the same times and the same training; None with too few answers."""
         size = sum(self.shipped)
-        index = index_between(self.drift.expected, self.shipped, self.drift.effective, size, ordered=ordered)
+        answers = self.drift.effective / (self.drift.dispersion or 1.0)
+        index = index_between(self.drift.expected, self.shipped, answers, size, ordered=ordered)
         return None if index is None else index.value
 
     def excess(self, *, ordered: bool = True) -> float | None:
