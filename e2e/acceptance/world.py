@@ -8,7 +8,7 @@ from pathlib import Path
 
 from e2e.cluster.paths import REPO_ROOT, cache
 from e2e.cluster.provider import Cluster
-from e2e.demo import images, stack
+from e2e.demo import images, models, stack
 from e2e.demo.images import Images
 from e2e.demo.kubectl import Kubectl
 
@@ -17,7 +17,10 @@ STORAGE = Path(__file__).with_name("storage.yaml")
 
 @dataclass(frozen=True)
 class World:
-    """`versions`: the registry's numbers of the demo's models 1 to 3. `figures`: what was measured, told at the end."""
+    """`versions`: the registry's numbers of the demo's models 1 to 3 and of the shifted one, 4.
+
+    `figures`: what was measured, told at the end.
+    """
 
     cluster: Cluster
     kubectl: Kubectl
@@ -45,7 +48,7 @@ def bring_up(cluster: Cluster) -> World:
     kubectl.apply(stack.render("namespaces"))
     _give_storage(kubectl, made)
     start_registry(kubectl, made)
-    registering = stack.Registering(kubectl, folder)
+    registering = stack.Registering(kubectl, folder, shifted=True)
     try:
         stack.install_millgate(kubectl, made, allowedImagePrefixes=["localhost/"])
         stack.await_millgate(kubectl)
@@ -75,5 +78,5 @@ def _give_storage(kubectl: Kubectl, made: Images) -> None:
 
 
 def _train(folder: Path) -> None:
-    if not (folder / "models.json").exists():
+    if not models.complete(folder):
         subprocess.run([sys.executable, "-m", "e2e.demo.training", str(folder)], cwd=REPO_ROOT, check=True)
