@@ -2,8 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millgate.gates.counters import Arm
@@ -65,3 +66,34 @@ def test_what_a_skipped_segment_saw_is_not_lost() -> None:
     segments = Segments.of(["a"]).with_interval({"a": few}, 1.2, 1.0)
     assert segments.worst is None
     assert segments.with_interval({"a": (Arm(0, 0), Arm(1, 0))}, 1.2, 1.0).log_e > math.log(100)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0.02, 0.9), st.integers(20, 400), st.lists(st.floats(0.002, 0.2), min_size=4, max_size=4)),
+        min_size=2,
+        max_size=12,
+    ),
+    st.integers(0, 2**32),
+)
+def test_a_candidate_that_is_within_the_margin_in_every_segment_seldom_crosses(
+    intervals: list[tuple[float, int, list[float]]], seed: int
+) -> None:
+    """Segments of different error rates and weights that change; those below the minimum of requests come and go."""
+    random, runs, alpha, rho = np.random.default_rng(seed), 120, 0.05, 1.2
+    values, crossed = [], 0
+    for _ in range(runs):
+        segments, highest = Segments.of(["a", "b", "c", "d"]), 0.0
+        for weight, requests, rates in intervals:
+            arms = {}
+            for name, rate in zip("abcd", rates, strict=True):
+                mine = int(random.binomial(requests, weight))
+                one = Arm(mine, float(random.binomial(mine, rho * rate)))
+                arms[name] = (one, Arm(requests - mine, float(random.binomial(requests - mine, rate))))
+            segments = segments.with_interval(arms, rho, 1.0)
+            highest = max(highest, segments.log_e)
+        values.append(math.exp(segments.log_e))
+        crossed += highest >= -math.log(alpha)
+    assert np.mean(values) <= 1 + 5 * np.std(values) / math.sqrt(runs) + 1e-9
+    assert crossed / runs <= alpha + 4 * math.sqrt(alpha * (1 - alpha) / runs)
