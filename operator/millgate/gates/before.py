@@ -8,6 +8,7 @@ at every look at the other four fifths. It says nothing about the time of day: h
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from random import Random
 from statistics import NormalDist
 
@@ -58,11 +59,19 @@ def log_factors(limit: float, candidate: Arm, dispersion: float) -> Logs:
     """One interval's log likelihood ratios of odds `limit/(1-limit)` times RATIO_STEPS against the limit itself."""
     if limit >= 1 or candidate.requests <= 0:
         return NO_EVIDENCE
-    good = candidate.requests - candidate.events
+    requests, events = candidate.requests, candidate.events
     return tuple(
-        (candidate.events * math.log(step) - (candidate.events + good) * math.log1p((step - 1) * limit)) / dispersion
-        for step in RATIO_STEPS
+        [(events * gain - requests * cost) / dispersion for gain, cost in zip(_GAINS, _costs(limit), strict=True)]
     )
+
+
+_GAINS = tuple(math.log(step) for step in RATIO_STEPS)
+
+
+@lru_cache(maxsize=256)
+def _costs(limit: float) -> Logs:
+    """What each request speaks for the candidate: the same at every look, since the limit is."""
+    return tuple(math.log1p((step - 1) * limit) for step in RATIO_STEPS)
 
 
 def drawn(left: Sequence[float], wanted: float) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ class BeforeTally:
 
     @property
     def log_bound(self) -> float:
-        return self.before.log_e
+        return max(self.before.logs)
 
     @property
     def samples(self) -> tuple[float, float]:

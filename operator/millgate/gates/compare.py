@@ -159,12 +159,12 @@ def fold(evidence: Evidence[P], test: Test[A, P], steps: Sequence[TrafficStep], 
     if begun == 0 or nobody or interval.candidate is None:
         return seen
     tallies = (*evidence.tallies, *(test.begin() for _ in range(begun - len(evidence.tallies))))
-    updated = replace(seen, tallies=test.folded(tallies, interval.candidate, interval.stable))
+    folded, traffic = test.folded(tallies, interval.candidate, interval.stable), evidence.traffic
     if test.terms.checks_traffic and not interval.cold:
-        weight = steps[begun - 1].weight
-        traffic = _traffic(evidence.traffic, tallies[0], updated.tallies[0], interval.pods, weight)
-        updated = replace(updated, traffic=traffic)
-    return updated if evidence.crossing is not None else replace(updated, crossing=_crossing(updated, test, steps))
+        traffic = _traffic(traffic, tallies[0], folded[0], interval.pods, steps[begun - 1].weight)
+    updated = replace(seen, tallies=folded, traffic=traffic)
+    crossing = evidence.crossing or _crossing(updated, test, steps)
+    return updated if crossing is evidence.crossing else replace(updated, crossing=crossing)
 
 
 def _traffic(

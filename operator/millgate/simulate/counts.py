@@ -55,6 +55,9 @@ def told_by(reads: Reads, level: int | None) -> Told:
 
 
 def _arm(cells: Sequence[Cell], level: int | None) -> Arm:
+    if len(cells) == 1:
+        cell = cells[0]
+        return Arm(float(cell.requests), float(cell.errors if level is None else cell.slow[level]))
     requests = sum(cell.requests for cell in cells)
     events = sum(cell.errors if level is None else cell.slow[level] for cell in cells)
     return Arm(float(requests), float(events))

@@ -95,6 +95,7 @@ class Judges:
             if reads is not None:
                 self._told[question] = told_by(reads, self._level(course.bound))
         self._tests = {question: course.test for question, course in self._courses.items()}
+        self._records: Sequence[StepRecord] = ()
         self._steps: tuple[TrafficStep, ...] = ()
         self._dark = False
 
@@ -114,11 +115,13 @@ class Judges:
 
     def look(self, sample: Sample | None, steps: Sequence[StepRecord]) -> None:
         """Take in what happened up to this point of the grid, which may be its first. Without metrics nothing comes."""
-        self._steps = tuple(
-            TrafficStep(step.name, step.start_time.timestamp(), step.weight_percent / 100)
-            for step in steps
-            if step.weight_percent > 0
-        )
+        if steps is not self._records:
+            self._records = steps
+            self._steps = tuple(
+                TrafficStep(step.name, step.start_time.timestamp(), step.weight_percent / 100)
+                for step in steps
+                if step.weight_percent > 0
+            )
         if sample is None:
             return
         self._dark = sample.dark

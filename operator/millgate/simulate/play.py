@@ -60,6 +60,7 @@ class Theatre:
     traffic: Traffic
     thorough: bool = False
     _scenes: dict[Candidate, Scene] = field(default_factory=dict)
+    _due: dict[State, datetime | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cluster = Cluster(self.spec)
@@ -69,6 +70,19 @@ class Theatre:
         self.asked = questions(self.spec.rollout)
         self.detail = detail_of(self.asked)
         self.watched_seconds = watched_seconds(self.spec.rollout, self.asked)
+
+    def due(self, state: State) -> datetime | None:
+        """When the planned time of the step in hand is over; None while no step is open."""
+        if state not in self._due:
+            self._due[state] = self._due_of(state)
+        return self._due[state]
+
+    def _due_of(self, state: State) -> datetime | None:
+        rollout = state.rollout
+        if rollout is None or rollout.stage is not Stage.STEPPING or rollout.step_start_time is None:
+            return None
+        steps = steps_of(self.spec.rollout)
+        return rollout.step_start_time + timedelta(seconds=steps[index_in(steps, rollout)].min_seconds)
 
     def play(self, candidate: Candidate, random: Random, *, watched: bool = False) -> Outcome:
         """One rollout of this candidate. `watched`: the outcome tells what each look showed."""
@@ -138,12 +152,8 @@ class _Rollout:
 
     def _is_due(self) -> bool:
         """The step's time is over: from now on every verdict counts. Before, only a failed gate changes anything."""
-        rollout = self._state.rollout
-        if rollout is None or rollout.stage is not Stage.STEPPING or rollout.step_start_time is None:
-            return False
-        steps = steps_of(self._theatre.spec.rollout)
-        step = steps[index_in(steps, rollout)]
-        return self._now >= rollout.step_start_time + timedelta(seconds=step.min_seconds)
+        due = self._theatre.due(self._state)
+        return due is not None and self._now >= due
 
     def _ask(self) -> None:
         before = self._state
