@@ -51,9 +51,16 @@ def test_evidence_against_a_very_cheap_candidate_does_not_overflow() -> None:
     assert -100 < after([-4.9 + 1e-6 * (-1) ** i for i in range(500)]).log_e < -10
 
 
-@pytest.mark.parametrize(("difference", "expected"), [(1.0, math.inf), (0.0, 0.0), (-1.0, 0.0)])
-def test_means_without_any_scatter_are_judged_by_their_sign(difference: float, expected: float) -> None:
-    assert after([difference] * 20).log_e == expected
+@pytest.mark.parametrize(("difference", "fails"), [(1.0, True), (1e-15, False), (0.0, False), (-1.0, False)])
+def test_means_that_never_change_fail_for_more_than_a_last_digit(difference: float, fails: bool) -> None:  # noqa: FBT001
+    assert (after([difference] * 20).log_e > math.log(100)) is fails
+
+
+def test_means_of_nothing_but_noughts_say_nothing() -> None:
+    mean = Mean()
+    for _ in range(20):
+        mean = mean.with_interval(Arm(10, 0), Arm(90, 0), 1.2)
+    assert mean.log_e == 0.0
 
 
 def test_an_interval_in_which_one_of_them_is_idle_is_left_out() -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from millgate.gates.counters import NOTHING, Arm
 
 MIN_INTERVALS = 15
+_ROUNDING = 1e-9
+"""Means that never change scatter at least by so much of themselves: a difference in the last digit is none."""
 _TUNED_TO_INTERVALS = 20
 _TUNED_TO_ALPHA = 0.01
 _SPREAD = (-2 * math.log(_TUNED_TO_ALPHA) + math.log(-2 * math.log(_TUNED_TO_ALPHA)) + 1) / _TUNED_TO_INTERVALS
@@ -44,9 +46,10 @@ class Mean:
         """Log of the half-normal mixture for 'the mean of D is above 0'; 0 before MIN_INTERVALS."""
         if self.intervals < MIN_INTERVALS:
             return 0.0
-        deviation = math.sqrt(self.squares / (self.intervals - 1))
-        if deviation <= 0:
-            return math.inf if self.centre > 0 else 0.0
+        mean = max(abs(arm.events / arm.requests) for arm in (self.candidate, self.stable))
+        if mean <= 0:
+            return 0.0
+        deviation = max(math.sqrt(self.squares / (self.intervals - 1)), _ROUNDING * mean)
         scale = self.intervals * _SPREAD + 1
         sigmas = self.intervals * self.centre / deviation * math.sqrt(_SPREAD / scale)
         return math.log(2) + sigmas**2 / 2 + _log_below(sigmas) - math.log(scale) / 2
