@@ -62,7 +62,7 @@ def test_every_selector_of_every_gate_names_the_namespace_and_the_revisions() ->
         course("shape", statistic="Distribution", histogram='score{kind="a"}'),
     )
     found = selectors(expression(*gates))
-    assert len(found) == 7
+    assert len(found) == 7  # counts, shapes, 'hits' with and without a code, a histogram's two counters, a shape
     for selector in found:
         held = matchers(selector)
         assert ("namespace", "Equal", "risk") in held
@@ -70,11 +70,16 @@ def test_every_selector_of_every_gate_names_the_namespace_and_the_revisions() ->
     assert ("le", "Equal", "2.5") in matchers(found[-2]) | matchers(found[-3])
 
 
+def test_what_several_gates_want_is_read_once() -> None:
+    mean = course("tokens", statistic="Mean", numerator="tokens", denominator="hits")
+    assert len(selectors(expression(course("own", **RATE), mean))) == 3
+
+
 def test_the_buckets_of_stables_hour_are_found_by_gate() -> None:
     slow = course("slow", statistic="Exceedance", histogram="took")
     promql = history_expression(Scope("risk", OWNERS[1:]), slow.wanted_for_bound, preset=True)
     assert len(selectors(promql)) == 2
-    assert '"slow:part"' in promql
+    assert all(f'"{tag}"' in promql for tag in (*slow.bound_tags, "latency"))
     assert "rnew" not in promql
 
 

@@ -3,17 +3,15 @@
 Every selector names the namespace and the revisions, so that no other model's and no older pod's counters can vote.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from millgate.gates.counters import TAG, Owner
+from millgate.gates.counters import TAG, TAG_MARK, Owner
 from millgate.gates.latency import HISTORY_SECONDS
 from millgate.gates.measures import Measure, SegmentMeasure
 from millgate.gates.presets import DURATION_BUCKET, Reads, Wanted
 from millgate.gates.selectors import any_of, narrowed, quoted
 from millgate.gates.shapes import ShapeMeasure
-
-_NAMES_A_LABEL = ("namespace", "revision")
 
 
 @dataclass(frozen=True)
@@ -32,16 +30,16 @@ def counters_expression(scope: Scope, reads: Iterable[Reads], wanted: Iterable[W
     find is tagged, since two of them may find the same series. Raises QueryRefusedError.
     """
     preset = [one for one in reads if not one.by_pod]
-    parts = [
-        (f"{tag}", selector)
-        for tag, selector in (("counts", _counts(scope, preset)), ("shapes", _shapes(scope, preset)))
-        if selector
-    ]
-    parts += [
-        (one.tag, narrowed(one.selector, scope.namespace, scope.owners, suffix=one.suffix, le=one.le)) for one in wanted
-    ]
-    found = [(tag, f"last_over_time({selector}[{fresh_seconds}s])") for tag, selector in parts]
-    return _joined(found)
+    exported = {"counts": _counts(scope, preset), "shapes": _shapes(scope, preset)}
+    parts = {tag: selector for tag, selector in exported.items() if selector is not None} | _own(scope, wanted)
+    return _joined({tag: f"last_over_time({selector}[{fresh_seconds}s])" for tag, selector in parts.items()})
+
+
+def _own(scope: Scope, wanted: Iterable[Wanted]) -> dict[str, str]:
+    """The user's selectors by tag. Raises QueryRefusedError."""
+    return {
+        one.tag: narrowed(one.selector, scope.namespace, scope.owners, suffix=one.suffix, le=one.le) for one in wanted
+    }
 
 
 def _counts(scope: Scope, reads: Iterable[Reads]) -> str | None:
@@ -69,18 +67,18 @@ def _selector(scope: Scope, names: Sequence[str], more: Sequence[str]) -> str:
     return f"{{{','.join(matchers)}}}"
 
 
-def _joined(parts: Sequence[tuple[str, str]]) -> str:
+def _joined(parts: Mapping[str, str]) -> str:
     """Several expressions as one. `or` tells series apart by their labels alone, without the name: hence the tag."""
-    if len(parts) == 1 and ":" not in parts[0][0]:
-        return parts[0][1]
-    return " or ".join(f'label_replace({text},{quoted(TAG)},{quoted(tag)},"","")' for tag, text in parts)
+    if len(parts) == 1 and not any(TAG_MARK in tag for tag in parts):
+        return next(iter(parts.values()))
+    return " or ".join(f'label_replace({text},{quoted(TAG)},{quoted(tag)},"","")' for tag, text in parts.items())
 
 
 def history_expression(scope: Scope, wanted: Iterable[Wanted], *, preset: bool) -> str:
-    """How many requests stable answered within each latency bound, over the hour before; by gate where users name it.
+    """How many requests stable answered within each latency bound, over the hour before; also by the user's histograms.
 
     Raises QueryRefusedError.
     """
-    parts = [("latency", _selector(scope, [DURATION_BUCKET], []))] if preset else []
-    parts += [(one.tag, narrowed(one.selector, scope.namespace, scope.owners, suffix=one.suffix)) for one in wanted]
-    return _joined([(tag, f"sum by (le) (increase({text}[{HISTORY_SECONDS}s]))") for tag, text in parts])
+    exported = {"latency": _selector(scope, [DURATION_BUCKET], [])} if preset else {}
+    parts = exported | _own(scope, wanted)
+    return _joined({tag: f"sum by (le) (increase({text}[{HISTORY_SECONDS}s]))" for tag, text in parts.items()})

@@ -19,7 +19,6 @@ from millgate.gates.presets import (
     needs_bound,
     reads_of,
     statistic_of,
-    tag_of,
     training_of,
     wanted_by,
 )
@@ -52,11 +51,11 @@ class CompareCourse:
 
     @property
     def reads(self) -> Reads | None:
-        return None if self.refused is not None else reads_of(self.name, self.compare, self.bound)
+        return None if self.refused is not None else reads_of(self.compare, self.bound)
 
     @property
     def wanted(self) -> tuple[Wanted, ...]:
-        return () if self.refused is not None else wanted_by(self.name, self.compare, self.bound)
+        return () if self.refused is not None else wanted_by(self.compare, self.bound)
 
     @property
     def training(self) -> ShapeMeasure | None:
@@ -73,16 +72,13 @@ class CompareCourse:
     @property
     def wanted_for_bound(self) -> tuple[Wanted, ...]:
         """The user's histogram, all of its buckets; none for a preset."""
-        return (
-            ()
-            if self.compare.histogram is None
-            else (Wanted(tag_of(self.name, "part"), self.compare.histogram, "_bucket"),)
-        )
+        return () if self.compare.histogram is None else (Wanted(self.compare.histogram, "_bucket"),)
 
     @property
     def bound_tags(self) -> Sequence[str]:
         """The tags of the series that its bound is found from."""
-        return PRESET_BOUND_TAGS if self.compare.preset is not None else (tag_of(self.name, "part"),)
+        own = tuple(one.tag for one in self.wanted_for_bound)
+        return own or PRESET_BOUND_TAGS
 
     @property
     def lacks_past(self) -> bool:

@@ -1,6 +1,7 @@
 """What a Compare gate reads: the series that the serving image exports, or those that a user names."""
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from millgate.api.defaults import QUANTILE
 from millgate.api.spec import Compare, ComparePreset, Reference, Statistic
@@ -33,12 +34,17 @@ Reads = Measure | SegmentMeasure | ShapeMeasure
 
 @dataclass(frozen=True)
 class Wanted:
-    """A user's selector, and the tag that its series are given. Of a histogram: which of its counters, which bucket."""
+    """A user's selector; of a histogram, which of its counters and which bucket."""
 
-    tag: str
     selector: str
     suffix: str = ""
     le: str | None = None
+
+    @property
+    def tag(self) -> str:
+        """What its series are tagged with. Gates that want the same share one tag, so that it is read once."""
+        text = "\n".join((self.selector, self.suffix, self.le or ""))
+        return f"own{TAG_MARK}{sha256(text.encode()).hexdigest()[:12]}"
 
 
 def statistic_of(compare: Compare) -> Statistic:
@@ -61,59 +67,52 @@ def quantile_of(compare: Compare) -> float:
     return float(compare.quantile or QUANTILE)
 
 
-def reads_of(name: str, compare: Compare, bound: Bound | None) -> Reads | None:
-    """The counters of the gate of that name; None while it does not know its bound yet."""
+def reads_of(compare: Compare, bound: Bound | None) -> Reads | None:
+    """The counters of a gate; None while it does not know its bound yet."""
     statistic = statistic_of(compare)
     if statistic is Statistic.DISTRIBUTION:
-        return _shape(name, compare)
-    measure = _exceedance(name, compare, bound) if statistic is Statistic.EXCEEDANCE else _quotient(name, compare)
-    if measure is None or compare.segment_by is None:
-        return measure
-    return SegmentMeasure(measure, compare.segment_by)
-
-
-def _shape(name: str, compare: Compare) -> ShapeMeasure:
-    label = compare.segment_by
-    match compare.preset:
-        case ComparePreset.PREDICTIONS | ComparePreset.FEATURES:
-            preset = PREDICTIONS if compare.preset is ComparePreset.PREDICTIONS else FEATURES
-            return replace(preset, segment_by=label)
-        case _:
-            return ShapeMeasure(tag_of(name, "bucket"), segment_by=label, by_pod=True)
-
-
-def _quotient(name: str, compare: Compare) -> Measure:
-    if compare.preset is not None:
-        return Measure(whole=Counter(REQUESTS), part=Counter(ERRORS))
-    whole, part = Counter(tag_of(name, "whole")), Counter(tag_of(name, "part"))
-    return Measure(whole, part, bounded=statistic_of(compare) is Statistic.RATE, by_pod=True)
-
-
-def _exceedance(name: str, compare: Compare, bound: Bound | None) -> Measure | None:
-    if bound is None:
+        return _shape(compare)
+    if statistic is Statistic.EXCEEDANCE and bound is None:
         return None
-    if compare.preset is not None:
-        return Measure(Counter(DURATION_COUNT), Counter(DURATION_BUCKET, bound.le), complement=True)
-    return Measure(Counter(tag_of(name, "whole")), Counter(tag_of(name, "part")), complement=True, by_pod=True)
+    measure = _preset(compare, bound) if compare.preset is not None else _own(compare, bound)
+    return measure if compare.segment_by is None else SegmentMeasure(measure, compare.segment_by)
 
 
-def wanted_by(name: str, compare: Compare, bound: Bound | None) -> tuple[Wanted, ...]:
-    """The user's selectors that the gate reads; none for a preset."""
+def _shape(compare: Compare) -> ShapeMeasure:
+    match compare.preset:
+        case ComparePreset.PREDICTIONS:
+            return replace(PREDICTIONS, segment_by=compare.segment_by)
+        case ComparePreset.FEATURES:
+            return replace(FEATURES, segment_by=compare.segment_by)
+        case _:
+            (buckets,) = wanted_by(compare, None)
+            return ShapeMeasure(buckets.tag, segment_by=compare.segment_by, by_pod=True)
+
+
+def _preset(compare: Compare, bound: Bound | None) -> Measure:
+    if compare.preset is ComparePreset.ERRORS or bound is None:
+        return Measure(whole=Counter(REQUESTS), part=Counter(ERRORS))
+    return Measure(Counter(DURATION_COUNT), Counter(DURATION_BUCKET, bound.le), complement=True)
+
+
+def _own(compare: Compare, bound: Bound | None) -> Measure:
+    whole, part = (Counter(one.tag) for one in wanted_by(compare, bound))
+    statistic = statistic_of(compare)
+    above = statistic is Statistic.EXCEEDANCE
+    return Measure(whole, part, complement=above, bounded=statistic is not Statistic.MEAN, by_pod=True)
+
+
+def wanted_by(compare: Compare, bound: Bound | None) -> tuple[Wanted, ...]:
+    """The user's selectors that the gate reads, (whole, part) or the one histogram; none for a preset."""
     if compare.numerator is not None and compare.denominator is not None:
-        whole, part = tag_of(name, "whole"), tag_of(name, "part")
-        return Wanted(whole, compare.denominator), Wanted(part, compare.numerator)
+        return Wanted(compare.denominator), Wanted(compare.numerator)
     if compare.histogram is None:
         return ()
     if statistic_of(compare) is Statistic.DISTRIBUTION:
-        return (Wanted(tag_of(name, "bucket"), compare.histogram, "_bucket"),)
+        return (Wanted(compare.histogram, "_bucket"),)
     if bound is None:
         return ()
-    below = Wanted(tag_of(name, "part"), compare.histogram, "_bucket", bound.le)
-    return Wanted(tag_of(name, "whole"), compare.histogram, "_count"), below
-
-
-def tag_of(name: str, role: str) -> str:
-    return f"{name}{TAG_MARK}{role}"
+    return Wanted(compare.histogram, "_count"), Wanted(compare.histogram, "_bucket", bound.le)
 
 
 def training_of(compare: Compare) -> ShapeMeasure | None:

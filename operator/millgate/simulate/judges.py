@@ -16,7 +16,7 @@ from millgate.gates.counters import Interval
 from millgate.gates.gate_course import CompareCourse, past_of
 from millgate.gates.grid import Grid
 from millgate.gates.latency import Bound, first_bound
-from millgate.gates.presets import needs_bound, quantile_of, reads_of, statistic_of
+from millgate.gates.presets import needs_bound, quantile_of, statistic_of
 from millgate.simulate.cluster import is_played
 from millgate.simulate.counts import VARIABLE, Counts, Told, shape_of, told_by
 from millgate.simulate.scene import Detail, Sample, Side
@@ -91,7 +91,7 @@ class Judges:
         self.bounds = tuple(sorted({float(bound.le) for bound in bounds}))
         self._told: dict[Question, Told] = {}
         for question, course in self._courses.items():
-            reads = reads_of(question.name, question.compare, course.bound)
+            reads = course.reads
             if reads is not None:
                 self._told[question] = told_by(reads, self._level(course.bound))
         self._tests = {question: course.test for question, course in self._courses.items()}
