@@ -5,7 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from e2e.bench.gates_judged import Outcome, Rollout, detected_share, errors, means, median_seconds, segments, shapes
+from e2e.bench.gates_judged import (
+    Outcome,
+    Rollout,
+    detected_share,
+    errors,
+    errors_against_the_past,
+    means,
+    median_seconds,
+    segments,
+    shapes,
+    shapes_against_the_past,
+)
 from e2e.bench.gates_worlds import Course, ErrorWorld, Ladder, MeanWorld, SegmentWorld, ShapeWorld, always_one
 
 
@@ -168,7 +179,7 @@ ROBUST = [
 # Predictions are looked at every 15 s for 40 minutes, as by default; at 10 % of the traffic, or up the ladder.
 ALONG = Ladder((0.10,), 2400, 15)
 LADDER = Ladder((0.05, 0.10, 0.25, 0.50), 600, 15)
-HALF = partial(constant, 0.5)
+HALF, TWICE = partial(constant, 0.5), partial(constant, 2.0)
 JUMP = partial(between, 900, math.inf, 0.5, 0.0)
 
 
@@ -215,4 +226,48 @@ MEANS = [
     *(Cell("mean", f"1.5x, {rate:g}/s", means(MeanWorld(rate, 1.5)), found_at_least=0.95) for rate in (10.0, 100.0)),
 ]
 
-CELLS: tuple[Cell, ...] = (*BASE, *BAD, *ROBUST, *DRIFT, *MEANS)
+# All traffic is the candidate's: stable's hour before is the reference, with a margin of two.
+ALL = Ladder((1.0,), 2400, 15)
+
+
+def _alone(name: str, world: ErrorWorld, at_most: float) -> Cell:
+    return Cell("before", name, errors_against_the_past(world), rolled_back_at_most=at_most)
+
+
+BEFORE = [
+    *(
+        _alone(_named(0.01, rate, "healthy"), ErrorWorld(rate, 0.01, ladder=ALL), HEALTHY_AT_MOST)
+        for rate in (1.0, 10.0, 100.0)
+    ),
+    *(
+        _alone(_named(0.01, rate, "at the margin, 2x"), ErrorWorld(rate, 0.01, TWICE, ladder=ALL), 0.01)
+        for rate in (1.0, 10.0, 100.0)
+    ),
+    _alone("base rate drifts from half to double", ErrorWorld(100, 0.01, always_one, rising, ladder=ALL), 0.01),
+    _alone("errors in clusters of 5", ErrorWorld(100, 0.01, cluster_size=5.0, ladder=ALL), HEALTHY_AT_MOST),
+    Cell(
+        "before",
+        _named(0.01, 100, "5x"),
+        errors_against_the_past(ErrorWorld(100, 0.01, partial(constant, 5.0), ladder=ALL)),
+        found_at_least=0.99,
+        within_seconds=60,
+    ),
+    *(
+        Cell(
+            "before",
+            f"no shift, {rate:g}/s",
+            shapes_against_the_past(ShapeWorld(rate, ladder=ALL)),
+            rolled_back_at_most=HEALTHY_AT_MOST,
+        )
+        for rate in (1.0, 10.0)
+    ),
+    Cell(
+        "before",
+        "+0.5 sd, 1/s",
+        shapes_against_the_past(ShapeWorld(1.0, HALF, ladder=ALL)),
+        found_at_least=0.95,
+        within_seconds=600,
+    ),
+]
+
+CELLS: tuple[Cell, ...] = (*BASE, *BAD, *ROBUST, *DRIFT, *MEANS, *BEFORE)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from e2e.bench.gates_worlds import ErrorWorld, Ladder, MeanWorld, SegmentWorld, ShapeWorld
-from millgate.api.defaults import MIN_INDEX
+from millgate.api.defaults import MAX_RATIO_BEFORE, MIN_INDEX
+from millgate.gates.before_gate import BeforeTest
 from millgate.gates.compare import Evidence, Terms, Test, fold
-from millgate.gates.counters import Interval
+from millgate.gates.counters import NOTHING, Arm, Interval
 from millgate.gates.eprocess import dispersion
 from millgate.gates.mean_gate import MeanTest
 from millgate.gates.segments import chosen
@@ -57,6 +58,26 @@ def segments(world: SegmentWorld) -> Rollout:
     busy = {f"s{index}": share for index, share in enumerate(world.shares)}
     test = SegmentTest(C2, "tenant", chosen(busy))
     return lambda random: Outcome(_detected(world.intervals(random), test, world.ladder))
+
+
+def errors_against_the_past(world: ErrorWorld) -> Rollout:
+    """Without stable beside the candidate: the hour before is what it is held against, at the default margin."""
+
+    def run(random: np.random.Generator) -> Outcome:
+        history = world.history(random)
+        past = sum((Arm(*interval) for interval in history), NOTHING)
+        test = BeforeTest(TERMS, float(MAX_RATIO_BEFORE), "requests failed", past, dispersion(history))
+        return Outcome(_detected(world.intervals(random), test, world.ladder))
+
+    return run
+
+
+def shapes_against_the_past(world: ShapeWorld) -> Rollout:
+    def run(random: np.random.Generator) -> Outcome:
+        test = replace(SHAPES, past=world.past(random), past_alone=True)
+        return Outcome(_detected(world.intervals(random), test, world.ladder))
+
+    return run
 
 
 def shapes(world: ShapeWorld, test: ShapeTest = SHAPES) -> Rollout:

@@ -5,6 +5,7 @@ Every world gives the intervals of a rollout as the product reads them, so that 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 from typing import Any
 
@@ -150,21 +151,19 @@ class ShapeWorld:
 
     def intervals(self, random: np.random.Generator) -> Iterator[Interval[Shapes]]:
         candidate, stable = self.ladder.requests(random, self.requests_per_second)
-        normal = NormalDist()
-        bounds = [normal.inv_cdf(i / self.buckets) for i in range(1, self.buckets)]
-        known: dict[float, Numbers] = {}
-
-        def shape(count: int, shift: float) -> Shapes:
-            if shift not in known:
-                known[shift] = np.diff([0.0, *(normal.cdf(bound - shift) for bound in bounds), 1.0])
-            below = np.cumsum(self._answers(random, count, known[shift]))
-            names = [*(repr(bound) for bound in bounds), "+Inf"]
-            return {"score": Shape(dict(zip(names, map(float, below), strict=True)))}
-
         for index, start in enumerate(self.ladder.starts):
-            mine = shape(int(candidate[index]), self.candidate_shift(float(start)))
-            theirs = shape(int(stable[index]), self.stable_shift(float(start)))
+            mine = self._shape(random, int(candidate[index]), self.candidate_shift(float(start)))
+            theirs = self._shape(random, int(stable[index]), self.stable_shift(float(start)))
             yield Interval(start, start + self.ladder.interval_seconds, mine, theirs)
+
+    def past(self, random: np.random.Generator) -> Shapes:
+        """Stable's answers of the hour before."""
+        return self._shape(random, int(random.poisson(self.requests_per_second * HISTORY_SECONDS)), 0.0)
+
+    def _shape(self, random: np.random.Generator, count: int, shift: float) -> Shapes:
+        names, shares = _normal_shares(self.buckets, shift)
+        below = np.cumsum(self._answers(random, count, shares))
+        return {"score": Shape(dict(zip(names, map(float, below), strict=True)))}
 
     def _answers(self, random: np.random.Generator, count: int, shares: Numbers) -> Numbers:
         if self.cluster_size == 1.0:
@@ -172,6 +171,14 @@ class ShapeWorld:
         requests = random.multinomial(random.poisson(count / self.cluster_size), shares)
         more = random.negative_binomial(np.maximum(requests, 1), 1 / self.cluster_size)
         return np.where(requests > 0, requests + more, 0)
+
+
+@cache
+def _normal_shares(buckets: int, shift: float) -> tuple[tuple[str, ...], Numbers]:
+    """The bounds between equally full buckets as labels, and how full they are once the mean has shifted."""
+    normal = NormalDist()
+    bounds = [normal.inv_cdf(i / buckets) for i in range(1, buckets)]
+    return (*map(repr, bounds), "+Inf"), np.diff([0.0, *(normal.cdf(bound - shift) for bound in bounds), 1.0])
 
 
 @dataclass(frozen=True)
