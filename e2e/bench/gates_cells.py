@@ -236,18 +236,20 @@ def _alone(name: str, world: ErrorWorld, at_most: float) -> Cell:
 
 BEFORE = [
     *(
-        _alone(_named(0.01, rate, "healthy"), ErrorWorld(rate, 0.01, ladder=ALL), HEALTHY_AT_MOST)
+        _alone(f"1 % in the hour before, {rate:g}/s: healthy", ErrorWorld(rate, 0.01, ladder=ALL), HEALTHY_AT_MOST)
         for rate in (1.0, 10.0, 100.0)
     ),
     *(
-        _alone(_named(0.01, rate, "at the margin, 2x"), ErrorWorld(rate, 0.01, TWICE, ladder=ALL), 0.01)
+        _alone(
+            f"1 % in the hour before, {rate:g}/s: at the margin, 2x", ErrorWorld(rate, 0.01, TWICE, ladder=ALL), 0.01
+        )
         for rate in (1.0, 10.0, 100.0)
     ),
     _alone("base rate drifts from half to double", ErrorWorld(100, 0.01, always_one, rising, ladder=ALL), 0.01),
     _alone("errors in clusters of 5", ErrorWorld(100, 0.01, cluster_size=5.0, ladder=ALL), HEALTHY_AT_MOST),
     Cell(
         "before",
-        _named(0.01, 100, "5x"),
+        "1 % in the hour before, 100/s: 5x",
         errors_against_the_past(ErrorWorld(100, 0.01, partial(constant, 5.0), ladder=ALL)),
         found_at_least=0.99,
         within_seconds=60,
