@@ -1,11 +1,19 @@
 """Verdicts against the figures of facts/gates.md: the cells of `python -m e2e.bench.gates`, a few rollouts of each."""
 
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from e2e.bench.gates_cells import CELLS
-from e2e.bench.gates_judged import errors, outcomes
+from e2e.bench.gates_judged import C2, errors, outcomes
 from e2e.bench.gates_worlds import ErrorWorld
+from millgate.gates.compare import Evidence, TrafficStep, fold
+from millgate.gates.counters import Arm, Interval
 
 FAST = {
     "1 % errors, 10/s: healthy": 60,
@@ -54,3 +62,42 @@ def test_errors_in_clusters_are_as_many_and_scatter_as_clusters_do() -> None:
     failed = np.array([errors for _, errors in history])
     assert failed.mean() == pytest.approx(100, rel=0.1)
     assert failed.var() / failed.mean() == pytest.approx(9, rel=0.35)
+
+
+moments = st.tuples(
+    st.integers(1, 60),  # seconds until the next look
+    st.floats(0.01, 0.99),  # the candidate's share of the requests
+    st.floats(0.001, 0.6),  # stable's error rate, which may jump
+    st.integers(0, 300),  # requests of both
+    st.sampled_from(["", "", "", "", "a step begins", "nothing was read"]),
+)
+
+
+def evidence_of(random: np.random.Generator, course: Sequence[tuple[int, float, float, int, str]], alpha: float):
+    test = replace(C2, terms=replace(C2.terms, alpha=alpha))
+    steps, second = [TrafficStep("step", 0.0)], 0
+    evidence = Evidence()
+    for seconds, share, rate, requests, happens in course:
+        if happens == "a step begins":
+            steps.append(TrafficStep("step", float(second)))
+        mine = random.binomial(requests, share)
+        failed = random.binomial(mine, min(1.0, C2.max_ratio * rate)), random.binomial(requests - mine, rate)
+        arms = Arm(float(mine), float(failed[0])), Arm(float(requests - mine), float(failed[1]))
+        known = (None, arms[1]) if happens == "nothing was read" else arms
+        evidence = fold(evidence, test, steps, Interval(second, second + seconds, *known))
+        second += seconds
+    return evidence
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(moments, min_size=1, max_size=20), st.integers(0, 2**32))
+def test_whatever_happens_to_both_evidence_stays_at_one_on_average_and_crosses_as_seldom_as_alpha_says(
+    course: list[tuple[int, float, float, int, str]], seed: int
+) -> None:
+    """On the very boundary of the null: the candidate fails as often as the margin allows, and no more."""
+    random, runs, alpha = np.random.default_rng(seed), 200, 0.05
+    found = [evidence_of(random, course, alpha) for _ in range(runs)]
+    values = np.exp([evidence.log_e for evidence in found])
+    assert values.mean() <= 1 + 5 * values.std() / math.sqrt(runs) + 1e-9
+    crossed = sum(evidence.crossing is not None for evidence in found) / runs
+    assert crossed <= alpha + 4 * math.sqrt(alpha * (1 - alpha) / runs)
