@@ -15,7 +15,9 @@ from millgate.api.base import explain
 from millgate.api.names import API_VERSION
 from millgate.api.spec import ModelDeploymentSpec
 from millgate.cli.commands import CommandError, Options
-from millgate.cli.simulate_runs import Plan, play_all, processors
+from millgate.cli.picture import PictureError, write
+from millgate.cli.simulate_plot import Row, picture, usual_run
+from millgate.cli.simulate_runs import Plan, play_all, play_one, processors
 from millgate.cli.simulate_table import assumptions, table
 from millgate.cli.ticker import Ticker
 from millgate.simulate.candidates import CANDIDATES
@@ -47,6 +49,8 @@ def simulate(options: Options, asked: Asked) -> int:
     text = spec.model_dump_json(by_alias=True, exclude_none=True)
     plan = Plan(text, asked.traffic, asked.rule, names, asked.runs, asked.seed)
     results = _played(plan, asked.processes or processors(), options)
+    if asked.plot is not None:
+        _draw(plan, results, asked.plot)
     if options.output == "json":
         print(json.dumps(_as_json(plan, results), indent=4, ensure_ascii=False))
     else:
@@ -66,6 +70,17 @@ def _played(plan: Plan, processes: int, options: Options) -> Sequence[Result]:
         return play_all(plan, processes, tell)
     finally:
         ticker.clear()
+
+
+def _draw(plan: Plan, results: Sequence[Result], file: Path) -> None:
+    rows = [Row(result, play_one(plan, result.candidate, usual_run(result))) for result in results]
+    traffic = plan.traffic
+    errors = f"{100 * traffic.error_rate:.3g} % errors"
+    heading = f"{plan.runs:,} rollouts each at {traffic.requests_per_second:g} requests/s, {errors}"
+    try:
+        write(picture(rows, heading), file, heading)
+    except PictureError as error:
+        raise CommandError(str(error)) from error
 
 
 def read_spec(text: str, source: str) -> ModelDeploymentSpec:

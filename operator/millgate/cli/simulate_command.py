@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import click
 
+from millgate.cli.picture import FORMS
 from millgate.simulate.candidates import CANDIDATES
 from millgate.simulate.rule import RuleOfThumb
 from millgate.simulate.traffic import Traffic
@@ -13,7 +14,6 @@ from millgate.simulate.traffic import Traffic
 Command = Callable[..., Any]
 _PLAIN, _RULE = Traffic(), RuleOfThumb()
 SUMMARY = "Try a rollout's policy on good and on bad candidates."
-PICTURES = (".svg", ".html", ".png")
 EPILOG = """\b
 Examples:
   kubectl millgate simulate -f fraud.yaml
@@ -28,8 +28,8 @@ class Picture(click.ParamType[Path]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(value)
-        if path.suffix not in PICTURES:
-            self.fail(f"'{value}' must end in one of {', '.join(PICTURES)}", param, ctx)
+        if path.suffix not in FORMS:
+            self.fail(f"'{value}' must end in one of {', '.join(FORMS)}", param, ctx)
         return path
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from millgate.api.defaults import gates_of, steps_of
 from millgate.api.spec import GateType, ModelDeploymentSpec
 from millgate.cli.text import Style, columns, span
-from millgate.rollout.sizes import pods_for_weight, stable_size
+from millgate.simulate.cluster import is_played
 from millgate.simulate.figures import Result, Tally
 from millgate.simulate.play import Ending
 from millgate.simulate.rule import RuleOfThumb
+from millgate.simulate.thumb import pods_of
 from millgate.simulate.traffic import Traffic
 
 _HEAD = ("CANDIDATE", "PROMOTED", "ROLLED BACK", "HELD", "VERDICT AFTER", "BAD REQUESTS")
@@ -38,26 +39,22 @@ def table(results: Sequence[Result], rule: RuleOfThumb, style: Style) -> list[st
         *lines,
         "",
         "VERDICT AFTER: half of the runs by the first time, nine in ten by the second, from the first request on.",
-        "BAD REQUESTS: answers of the candidate that failed; of 'slow' those above stable's p99, of 'shifted' all.",
+        "BAD REQUESTS: how many more failed than on stable; of 'slow' above stable's p99, of 'shifted' all it answered.",
         _rule_line(rule),
     ]
 
 
 def assumptions(spec: ModelDeploymentSpec, traffic: Traffic) -> list[str]:
     """What was played, and where it differs from what a reader of the spec may expect."""
-    stable = stable_size(spec)
-    said = [
-        "",
-        _traffic_line(traffic),
-    ]
+    said = ["", _traffic_line(traffic)]
     for step in steps_of(spec.rollout):
-        pods = pods_for_weight(stable, step.weight_percent)
-        share = round(100 * pods / (pods + stable))
+        pods, total = pods_of(spec, step)
+        share = round(100 * pods / total)
         if 0 < step.weight_percent < 100 and abs(share - step.weight_percent) > 1:
-            text = f"{pods} of {pods + stable} pods are the candidate's"
+            text = f"{pods} of {total} pods are the candidate's"
             said.append(f"Step {step.name} gives {share} % where {step.weight_percent} % is asked for: {text}.")
     gates = {gate.name: gate for step in steps_of(spec.rollout) for gate in gates_of(spec.rollout, step)}
-    passed = [name for name, gate in gates.items() if gate.type in {GateType.QUERY, GateType.JOB}]
+    passed = [name for name, gate in gates.items() if gate.type is not GateType.APPROVAL and not is_played(gate)]
     given = [name for name, gate in gates.items() if gate.type is GateType.APPROVAL]
     if passed:
         said.append(f"Taken to pass, since nothing is known of their answers: {', '.join(passed)}.")

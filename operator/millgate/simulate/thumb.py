@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from random import Random
 
-from millgate.api.defaults import steps_of
-from millgate.api.spec import ModelDeploymentSpec
+from millgate.api.defaults import needs_baseline, steps_of
+from millgate.api.spec import ModelDeploymentSpec, Step
 from millgate.rollout.sizes import pods_for_weight, stable_size
 from millgate.simulate.candidates import Candidate
 from millgate.simulate.play import Ending, Outcome, Theatre
@@ -43,13 +43,19 @@ _ALONE = Flow(Group(-math.inf, 0.0, 0), (Group(-math.inf, 1.0, 1),))
 
 def _planned(spec: ModelDeploymentSpec, began: float) -> Sequence[tuple[Flow, float]]:
     """The steps with traffic to both revisions, and the Unix time at which each is planned to end."""
-    flows, end, stable = [], began, stable_size(spec)
+    flows, end = [], began
     for step in steps_of(spec.rollout):
         if not 0 < step.weight_percent < 100:
             continue
-        mine = pods_for_weight(stable, step.weight_percent)
-        share = mine / (mine + stable)
-        young = Group(end, share, mine)
+        mine, total = pods_of(spec, step)
+        young = Group(end, mine / total, mine)
         end += step.min_seconds
-        flows.append((Flow(Group(-math.inf, 1 - share, stable), (young,)), end))
+        flows.append((Flow(Group(-math.inf, 1 - mine / total, total - mine), (young,)), end))
     return flows
+
+
+def pods_of(spec: ModelDeploymentSpec, step: Step) -> tuple[int, int]:
+    """How many pods the candidate has in a step in which both revisions get requests, and of how many in all."""
+    stable, fresh = stable_size(spec), needs_baseline(spec.rollout, step)
+    mine = pods_for_weight(stable, step.weight_percent, with_baseline=fresh)
+    return mine, stable + mine * (2 if fresh else 1)
