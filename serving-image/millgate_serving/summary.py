@@ -15,8 +15,9 @@ import numpy.typing as npt
 MAX_BUCKETS: Final = 20
 MAX_CATEGORIES: Final = 20
 OTHER: Final = "__other__"
-# An edge may stand this far from its quantile, in widths of a bucket.
-_TOLERANCE = 0.25
+# An edge may stand this far from its quantile, in widths of a bucket. With 0.4 two versions that learned from 5,000
+# rows each share 14 to 19 of their 19 edges, with 0.25 10 to 17; a shift looks the same in the common ones.
+_TOLERANCE = 0.4
 _LONGEST_CATEGORY = 100
 _LARGEST = float(np.finfo(np.float64).max)
 
@@ -109,7 +110,10 @@ def _steps_down_to(scale: float) -> Iterator[float]:
     exponent = int(np.floor(np.log10(scale))) + 1
     for power in range(exponent, exponent - 13, -1):
         for factor in (1, 0.5, 0.2):
-            yield float(f"{factor}e{power}")
+            step = float(f"{factor}e{power}")
+            if step == 0:  # next to the smallest number that there is
+                return
+            yield step
 
 
 def categorical(name: str, values: Sequence[Any]) -> Categorical:

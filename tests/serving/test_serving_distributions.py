@@ -1,6 +1,7 @@
 """What is counted of requests and answers: every row in its bucket, whatever comes, and nothing lost or made up."""
 
 import json
+import shutil
 import threading
 import time
 
@@ -185,8 +186,6 @@ def test_what_waits_is_bounded_by_rows():
 
 
 def with_profile(source, target, **arguments):
-    import shutil  # noqa: PLC0415
-
     shutil.copytree(source, target)
     profile.write(target, **arguments)
     return target
