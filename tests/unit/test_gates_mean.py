@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from e2e.bench.gates_judged import MEANS, detected_share, means, outcomes
+from e2e.bench.gates_judged import MEANS, detected_share, means, median_seconds, outcomes
 from e2e.bench.gates_worlds import Ladder, MeanWorld
 from millgate.gates.counters import Arm
 from millgate.gates.mean import MIN_INTERVALS, Mean
@@ -72,6 +72,26 @@ def test_an_interval_in_which_one_of_them_is_idle_is_left_out() -> None:
 def test_the_margin_multiplies_stables_mean() -> None:
     at_the_margin = Mean().with_interval(Arm(10, 60), Arm(90, 450), 1.2)
     assert at_the_margin.centre == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("requests_per_second", [3.0, 10.0])
+def test_the_time_to_see_a_doubling_is_that_which_the_gate_needs(requests_per_second: float) -> None:
+    ladder, seen = Ladder((0.1,), 3600), Mean()
+    for interval in MeanWorld(requests_per_second, ladder=ladder).intervals(np.random.default_rng(1)):
+        assert interval.candidate is not None
+        assert interval.stable is not None
+        seen = seen.with_interval(interval.candidate, interval.stable, 1.2)
+    found = outcomes(means(MeanWorld(requests_per_second, 2.0, ladder=ladder)), 60, seed=1)
+    intervals = seen.intervals_to_see(2.0, alpha=0.01, rho=1.2)
+    assert intervals is not None
+    assert intervals * 3600 / seen.intervals == pytest.approx(median_seconds(found), rel=0.35)
+
+
+def test_a_time_to_see_a_doubling_needs_fifteen_intervals_and_a_margin_below_two() -> None:
+    noise = [0.1 * (-1) ** i for i in range(MIN_INTERVALS)]
+    assert after(noise[:-1]).intervals_to_see(2.0, alpha=0.01, rho=1.2) is None
+    assert after(noise).intervals_to_see(2.0, alpha=0.01, rho=1.2) == MIN_INTERVALS
+    assert after(noise).intervals_to_see(2.0, alpha=0.01, rho=2.0) is None
 
 
 @pytest.mark.parametrize("requests_per_second", [10.0, 100.0])

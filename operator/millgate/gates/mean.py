@@ -7,13 +7,16 @@ hence no verdict before MIN_INTERVALS.
 """
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 from millgate.gates.counters import NOTHING, Arm
+from millgate.gates.eprocess import start_weight
 
 MIN_INTERVALS = 15
 _ROUNDING = 1e-9
 """Means that never change scatter at least by so much of themselves: a difference in the last digit is none."""
+_LONGEST_INTERVALS = 100_000
 _TUNED_TO_INTERVALS = 20
 _TUNED_TO_ALPHA = 0.01
 _SPREAD = (-2 * math.log(_TUNED_TO_ALPHA) + math.log(-2 * math.log(_TUNED_TO_ALPHA)) + 1) / _TUNED_TO_INTERVALS
@@ -46,13 +49,35 @@ class Mean:
         """Log of the half-normal mixture for 'the mean of D is above 0'; 0 before MIN_INTERVALS."""
         if self.intervals < MIN_INTERVALS:
             return 0.0
+        deviation = self._deviation
+        return _log_mixture(self.intervals, self.centre / deviation) if deviation > 0 else 0.0
+
+    def intervals_to_see(self, ratio: float, *, alpha: float, rho: float) -> int | None:
+        """About how many intervals a candidate whose mean is `ratio` times stable's goes unseen; None for not known.
+
+        Such a candidate's mean is taken to scatter `ratio` times as much as has been seen so far.
+        """
+        if self.intervals < MIN_INTERVALS or ratio <= rho or self._deviation <= 0:
+            return None
+        effect = (ratio - rho) * self.stable.events / self.stable.requests / (ratio * self._deviation)
+        needed = -math.log(alpha * start_weight(0))
+        if _log_mixture(_LONGEST_INTERVALS, effect) < needed:
+            return None
+        known = range(MIN_INTERVALS, _LONGEST_INTERVALS + 1)
+        return known[bisect_left(known, needed, key=lambda count: _log_mixture(count, effect))]
+
+    @property
+    def _deviation(self) -> float:
+        """Of the difference from interval to interval."""
         mean = max(abs(arm.events / arm.requests) for arm in (self.candidate, self.stable))
-        if mean <= 0:
-            return 0.0
-        deviation = max(math.sqrt(self.squares / (self.intervals - 1)), _ROUNDING * mean)
-        scale = self.intervals * _SPREAD + 1
-        sigmas = self.intervals * self.centre / deviation * math.sqrt(_SPREAD / scale)
-        return math.log(2) + sigmas**2 / 2 + _log_below(sigmas) - math.log(scale) / 2
+        return max(math.sqrt(self.squares / (self.intervals - 1)), _ROUNDING * mean)
+
+
+def _log_mixture(intervals: int, effect: float) -> float:
+    """Log of the half-normal mixture after so many intervals in which D was `effect` standard deviations on average."""
+    scale = intervals * _SPREAD + 1
+    sigmas = intervals * effect * math.sqrt(_SPREAD / scale)
+    return math.log(2) + sigmas**2 / 2 + _log_below(sigmas) - math.log(scale) / 2
 
 
 def _log_below(sigmas: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from millgate.api.conditions import Reason
 from millgate.gates.compare import Figures, Terms
 from millgate.gates.counters import NOTHING, Arm
+from millgate.gates.detection import DOUBLE
 from millgate.gates.eprocess import log_average
 from millgate.gates.mean import MIN_INTERVALS, Mean
 from millgate.gates.measures import Arms
@@ -122,9 +123,10 @@ class MeanTest:
         return f"{_mean(candidate)} on average, {_mean(reference)} on {self.terms.against}"
 
     def seconds_to_see_double(self, process: MeanTally, seconds: float) -> float | None:
-        """Not known: it depends on how much the mean scatters, which only the intervals to come can tell."""
-        del process, seconds
-        return None
+        """Not known before it is known how much the mean scatters."""
+        mean = process.worst[1]
+        intervals = mean.intervals_to_see(DOUBLE, alpha=self.terms.alpha, rho=self.max_ratio)
+        return None if intervals is None else intervals * seconds / mean.intervals
 
 
 def _mean(arm: Arm) -> str:
