@@ -2,6 +2,11 @@
 
 Two questions, and only both together fail: is the difference real (a prequential multinomial e-process, valid at every
 look), and is it large (the population stability index without its bias from small samples)? facts/gates.md 3.3.
+
+An interval multiplies the evidence by prod p1(candidate's) * prod p2(stable's) / prod p0(both's), p0 = w p1 + (1-w) p2
+with the observed share w. Its expectation is at most 1 for any p1 and p2 that were fixed before, whatever distribution
+both have in common (Turner, Ly and Grünwald, "Generic E-variables for exact sequential k-sample tests that allow for
+optional stopping", 2021).
 """
 
 import math
