@@ -4,8 +4,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from millgate.gates.counters import Arm
 from millgate.gates.eprocess import NO_EVIDENCE, add, log_mean
-from millgate.gates.mirror import log_factors
+from millgate.gates.mirror import is_far_better, log_factors
 from tests.unit.gate_nulls import expected_factors
 
 shares = st.floats(min_value=0.001, max_value=0.5)
@@ -44,6 +45,21 @@ def test_dispersion_divides_what_an_interval_says() -> None:
     plain, damped = log_factors(2.0, (50, 50), (1, 5), 1.0), log_factors(2.0, (50, 50), (1, 5), 4.0)
     assert plain is not None
     assert damped == pytest.approx(tuple(value / 4 for value in plain))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "stable", "doubted"),
+    [
+        (Arm(1000, 0), Arm(9000, 900), True),
+        (Arm(1000, 5), Arm(9000, 900), True),
+        (Arm(1000, 50), Arm(9000, 900), False),  # half as many is good news
+        (Arm(10, 0), Arm(90, 9), False),  # too few to say
+        (Arm(1000, 0), Arm(9000, 0), False),
+    ],
+    ids=["no errors", "a twentieth", "half", "few", "none at all"],
+)
+def test_a_candidate_that_is_far_better_is_doubted(candidate: Arm, stable: Arm, doubted: bool) -> None:  # noqa: FBT001
+    assert is_far_better(candidate, stable, alpha=0.01, dispersion=1.0) is doubted
 
 
 @pytest.mark.parametrize(("requests", "events"), [((0, 0), (0, 0)), ((10, 90), (0, 0))])

@@ -6,7 +6,11 @@ with the roles exchanged. Valid at every look, as there; E >= 1/alpha proves 'le
 
 import math
 
-from millgate.gates.eprocess import RATIO_STEPS, Logs
+from millgate.gates.counters import Arm
+from millgate.gates.eprocess import RATIO_STEPS, Logs, log_mean
+
+FAR_BETTER = 0.2
+"""A candidate that is shown to have less than a fifth of stable's events is not praised but doubted: does it answer?"""
 
 
 def log_factors(
@@ -24,3 +28,14 @@ def log_factors(
     return tuple(
         (-events[0] * math.log(step) - errors * math.log1p((1 / step - 1) * blame)) / dispersion for step in RATIO_STEPS
     )
+
+
+def is_far_better(candidate: Arm, stable: Arm, *, alpha: float, dispersion: float) -> bool:
+    """The candidate is shown to have less than FAR_BETTER times stable's share of events, in one step.
+
+    Within a step the weight stays, so that all of its intervals say together what their sum says.
+    """
+    factors = log_factors(
+        FAR_BETTER, (candidate.requests, stable.requests), (candidate.events, stable.events), dispersion
+    )
+    return factors is not None and log_mean(factors) >= -math.log(alpha)

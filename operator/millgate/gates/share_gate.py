@@ -15,6 +15,8 @@ from millgate.gates.eprocess import NO_EVIDENCE, Logs, add, log_factors, log_mea
 from millgate.gates.measures import Arms
 from millgate.gates.segments import Segments
 
+_DOUBT = "that is far better, does the candidate answer what it is asked?"
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -93,7 +95,11 @@ class ShareTest:
     def fine(self, process: Tally) -> str:
         if self.is_proven_good(process):
             return f"{self._found(process)}: shown to be less than {self.pass_ratio:g} times {self.terms.against}"
-        return f"{self._found(process)}: not shown to be worse than {self.max_ratio:g} times {self.terms.against}"
+        fine = f"{self._found(process)}: not shown to be worse than {self.max_ratio:g} times {self.terms.against}"
+        far_better = mirror.is_far_better(
+            process.candidate, process.stable, alpha=self.terms.alpha, dispersion=self.dispersion
+        )
+        return f"{fine}; {_DOUBT}" if far_better else fine
 
     def _found(self, process: Tally) -> str:
         mine, theirs = percent_of(process.candidate), percent_of(process.stable)
