@@ -156,6 +156,10 @@ scrape_configs:
         """It accepts connections and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        # A thread that waits for a processor may still answer: it stops when it gets one.
+        while any(stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in tasks.glob("*/stat")):
+            time.sleep(0.01)
         try:
             yield
         finally:

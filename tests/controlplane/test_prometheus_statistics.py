@@ -109,7 +109,15 @@ async def test_a_series_of_another_namespace_has_no_vote_whatever_the_selector_s
 
 @pytest.mark.parametrize(
     "selector",
-    ["sum(http_requests_total)", "http_requests_total offset 5m", 'a{b="c" or d="e"}', "a{", '{code="5"}', "a + b"],
+    [
+        "sum(http_requests_total)",
+        "http_requests_total offset 5m",
+        'a{b="c" or d="e"}',
+        "a{",
+        '{code="5"}',
+        "a + b",
+        'http_requests_total{code=~"(?x)5"}',  # a regular expression to one parser, and not to Prometheus
+    ],
 )
 async def test_what_is_no_plain_selector_is_refused_and_the_other_gates_go_on(
     server: PrometheusProcess, metrics: Prometheus, selector: str

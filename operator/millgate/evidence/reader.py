@@ -143,6 +143,10 @@ class EvidenceReader:
         found = {status.name: status for status in (*compared, *asked)}
         return tuple(found[gate.name] for gate in request.gates)
 
+    def course(self, uid: str) -> Course | None:
+        """What has been learnt of a rollout so far."""
+        return self._courses.get(uid)
+
     def forget(self, uid: str) -> None:
         """The rollout has ended, or its ModelDeployment is gone."""
         self._courses.pop(uid, None)
@@ -165,7 +169,8 @@ class EvidenceReader:
             failure = error
         self._keep(request.uid, reading.course)
         verdicts = reading.course.verdicts(now)
-        return verdicts if failure is None else tuple(_unless_failed(one, failure, now) for one in verdicts)
+        troubled = ((one, failure or reading.refused.get(one.name)) for one in verdicts)
+        return tuple(one if trouble is None else _unless_failed(one, trouble, now) for one, trouble in troubled)
 
     async def _query(self, request: EvidenceRequest, gate: Gate, query: Query, now: datetime) -> GateStatus:
         step, policy = request.step, request.policy
@@ -247,6 +252,5 @@ def _unless_failed(verdict: GateStatus, failure: MetricsError, now: datetime) ->
     """Evidence that has crossed stands; anything else cannot be told while Prometheus cannot be read."""
     if verdict.verdict is Verdict.FAIL:
         return verdict
-    unknown = _cannot_tell(verdict.name, verdict.step, failure.reason, failure.message, now)
-    figures = {"value": verdict.value, "reference": verdict.reference, "limit": verdict.limit}
-    return unknown.model_copy(update={**figures, "samples": verdict.samples, "evidence": verdict.evidence})
+    unknown = {"verdict": Verdict.INCONCLUSIVE, "reason": failure.reason, "message": failure.message[:1024]}
+    return verdict.model_copy(update={**unknown, "last_check_time": now})

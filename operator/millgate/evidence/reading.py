@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol
 
+from millgate.api.conditions import Reason
 from millgate.gates.counters import Owner
 from millgate.gates.course import Course
 from millgate.gates.expressions import Scope, counters_expression, history_expression
 from millgate.gates.gate_course import CompareCourse
-from millgate.sources.prometheus import Series
+from millgate.sources.prometheus import MetricsError, Series
 
 POINTS_AT_ONCE = 120
 """Points of the grid in one query when much has to be read again: bounds the memory an answer takes."""
@@ -33,18 +34,54 @@ class Reading:
         self._namespace = namespace
         self._fresh_seconds = fresh_seconds
         self.course = course
+        self.refused: dict[str, MetricsError] = {}
 
     async def up_to(self, newest: int | None) -> None:
-        """Read all that is missing up to the grid point `newest` (Unix seconds). Raises MetricsError."""
+        """Read all that is missing up to the grid point `newest` (Unix seconds). Raises MetricsError.
+
+        One query holds the selectors of all gates. Where Prometheus refuses it, the gates whose own selectors are to
+        blame go into `refused`, and the others are read without them.
+        """
         if newest is None:
             return
+        try:
+            await self._read(newest)
+        except MetricsError as error:
+            if error.reason is not Reason.QUERY_REFUSED:
+                raise
+            self.refused = await self._blamed(newest)
+            if not self.refused:
+                raise
+            await self._read(newest)
+
+    async def _read(self, newest: int) -> None:
         await self._find_bounds(newest)
         await self._find_past()
         await self._fold(newest)
 
+    async def _blamed(self, newest: int) -> dict[str, MetricsError]:
+        """The gates that Prometheus refuses for what a user wrote, each asked alone."""
+        blamed: dict[str, MetricsError] = {}
+        for gate in self.course.gates:
+            wanted = gate.wanted or gate.wanted_for_bound
+            if gate.refused is not None or not wanted:
+                continue
+            expression = counters_expression(self._scope(*self.course.owners), [], wanted, self._fresh_seconds)
+            try:
+                await self._metrics.query_range(expression, newest, newest, self.course.grid.interval_seconds)
+            except MetricsError as error:
+                if error.reason is not Reason.QUERY_REFUSED:
+                    raise
+                blamed[gate.name] = error
+        return blamed
+
+    @property
+    def _asked(self) -> list[CompareCourse]:
+        return [gate for gate in self.course.gates if gate.name not in self.refused]
+
     async def _find_bounds(self, newest: int) -> None:
         grid = self.course.grid
-        while lacking := [gate for gate in self.course.gates if gate.lacks_bound]:
+        while lacking := [gate for gate in self._asked if gate.lacks_bound]:
             until = self.course.bounds_searched_until
             first = grid.anchor_seconds if until is None else until + grid.interval_seconds
             if first > newest:
@@ -58,7 +95,7 @@ class Reading:
             self.course = self.course.with_bounds(buckets, last)
 
     async def _find_past(self) -> None:
-        lacking = [gate for gate in self.course.gates if gate.lacks_past]
+        lacking = [gate for gate in self._asked if gate.lacks_past]
         asked = [gate for gate in lacking if gate.needs_past]
         if not lacking:
             return
@@ -67,7 +104,7 @@ class Reading:
             points = self.course.history_points()
             expression = self._counters(asked, self.course.past_owner)
             history = await self._metrics.query_range(expression, points[0], points[-1], points.step)
-        self.course = await asyncio.to_thread(self.course.with_past, history)
+        self.course = await asyncio.to_thread(self.course.with_past, history, {gate.name for gate in lacking})
 
     async def _fold(self, newest: int) -> None:
         """The counters since the last reading. Both ends of every interval come from one answer.
@@ -76,18 +113,19 @@ class Reading:
         a counter that was reset.
         """
         course = self.course
-        gates = [gate for gate in course.gates if gate.reads is not None]
+        gates = [gate for gate in self._asked if gate.reads is not None]
         if not gates:
             return
         expression = self._counters(gates, *course.owners)
+        names = {gate.name for gate in gates}
         first = min(gate.position(course.grid, course.steps) for gate in gates)
         while first < newest:
             points = course.grid.points(first, newest)[: POINTS_AT_ONCE + 1]
             series = await self._metrics.query_range(expression, points[0], points[-1], points.step)
             if len(points) < IN_A_THREAD_FROM_POINTS:
-                self.course = self.course.folded(series, points)
+                self.course = self.course.folded(series, points, names)
             else:
-                self.course = await asyncio.to_thread(self.course.folded, series, points)
+                self.course = await asyncio.to_thread(self.course.folded, series, points, names)
             first = points[-1]
 
     def _counters(self, gates: Iterable[CompareCourse], *owners: Owner) -> str:

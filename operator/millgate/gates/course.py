@@ -4,7 +4,7 @@ A course holds no samples and only grows with the number of steps. Begun anew fr
 it arrives at the same figures: nothing in it depends on when or in how many readings they came.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -82,19 +82,27 @@ class Course:
             gates.append(replace(gate, bound=bound))
         return replace(self, gates=tuple(gates), bounds_searched_until=searched_until)
 
-    def with_past(self, history: Sequence[CounterSeries]) -> "Course":
-        """What stable's hour before the rollout tells of the gates that do not know it yet."""
+    def with_past(self, history: Sequence[CounterSeries], names: Set[str] | None = None) -> "Course":
+        """What stable's hour before the rollout tells of the gates named, or of all, that do not know it yet."""
         answer, points = Answer(history), self.history_points()
-        gates = (gate.with_past(answer, points, self.past_owner) if gate.lacks_past else gate for gate in self.gates)
-        return replace(self, gates=tuple(gates))
 
-    def folded(self, series: Sequence[CounterSeries], points: range) -> "Course":
-        """With the counters at `points`, neighbours on the grid. Each gate takes what it has not seen yet."""
+        def told(gate: CompareCourse) -> CompareCourse:
+            return gate.with_past(answer, points, self.past_owner) if gate.lacks_past else gate
+
+        return self._each(told, names)
+
+    def folded(self, series: Sequence[CounterSeries], points: range, names: Set[str] | None = None) -> "Course":
+        """With the counters at `points`, neighbours on the grid. Each gate named takes what it has not seen yet."""
         answer, candidate = Answer(series), self._owner(self.candidate)
-        gates = (
-            gate.folded(answer, points, self.grid, self.steps, (candidate, self._owner(self._reference(gate))))
-            for gate in self.gates
-        )
+
+        def told(gate: CompareCourse) -> CompareCourse:
+            owners = (candidate, self._owner(self._reference(gate)))
+            return gate.folded(answer, points, self.grid, self.steps, owners)
+
+        return self._each(told, names)
+
+    def _each(self, told: Callable[[CompareCourse], CompareCourse], names: Set[str] | None) -> "Course":
+        gates = (told(gate) if names is None or gate.name in names else gate for gate in self.gates)
         return replace(self, gates=tuple(gates))
 
     def verdicts(self, at: datetime) -> tuple[GateStatus, ...]:
