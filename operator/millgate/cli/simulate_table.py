@@ -39,7 +39,7 @@ def table(results: Sequence[Result], rule: RuleOfThumb, style: Style) -> list[st
         *lines,
         "",
         "VERDICT AFTER: half of the runs by the first time, nine in ten by the second, from the first request on.",
-        "BAD REQUESTS: how many more failed than on stable; of 'slow' above stable's p99, of 'shifted' all it answered.",
+        "BAD REQUESTS: how many more failed than on stable; of 'slow' above stable's p99, of 'shifted' all answers.",
         _rule_line(rule),
     ]
 

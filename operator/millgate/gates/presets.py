@@ -75,7 +75,9 @@ def reads_of(compare: Compare, bound: Bound | None) -> Reads | None:
     if statistic is Statistic.EXCEEDANCE and bound is None:
         return None
     measure = _preset(compare, bound) if compare.preset is not None else _own(compare, bound)
-    return measure if compare.segment_by is None else SegmentMeasure(measure, compare.segment_by)
+    # A share is held against the past as a whole: the hour of a segment alone is mostly too short to be a yardstick.
+    whole = compare.is_before and statistic is not Statistic.MEAN
+    return measure if compare.segment_by is None or whole else SegmentMeasure(measure, compare.segment_by)
 
 
 def _shape(compare: Compare) -> ShapeMeasure:
