@@ -265,6 +265,12 @@ BEFORE = [
     ),
     Cell(
         "before",
+        "no shift, 10/s alone, rows in batches of 20",
+        shapes_against_the_past(ShapeWorld(10.0, cluster_size=20.0, ladder=ALL)),
+        rolled_back_at_most=HEALTHY_AT_MOST,
+    ),
+    Cell(
+        "before",
         "+0.5 sd, 1/s",
         shapes_against_the_past(ShapeWorld(1.0, HALF, ladder=ALL)),
         found_at_least=0.95,

@@ -92,6 +92,14 @@ def test_answers_that_scatter_more_than_independent_ones_say_less() -> None:
     assert scattered.log_e < steady.log_e
 
 
+def test_where_stable_has_no_true_intervals_the_candidates_tell_how_much_answers_scatter() -> None:
+    drift = Drift()
+    for i in range(8):
+        mine = (45.0, 55.0) if i % 2 else (55.0, 45.0)
+        drift = drift.with_interval(mine, (50.0, 50.0), witness=mine)
+    assert drift.dispersion == pytest.approx(2.0)
+
+
 def test_until_it_is_known_how_much_answers_scatter_the_candidate_is_only_watched() -> None:
     drift = Drift()
     for _ in range(4):

@@ -42,8 +42,8 @@ class Drift:
 
     `expected` is what stable's answers of each interval would have been, had they been as many as the candidate's:
     so a change in the world while weights change is none between the two. `effective` is how many independent
-    answers it rests on. `last` are stable's counts of the interval before; `scatter` over `freedom` is how much more
-    they differ from interval to interval than independent answers would.
+    answers it rests on. `last` are the witness's counts of the interval before; `scatter` over `freedom` is how much
+    more they differ from interval to interval than independent answers would.
     """
 
     candidate: Counts = ()
@@ -54,8 +54,11 @@ class Drift:
     scatter: float = 0.0
     freedom: float = 0.0
 
-    def with_interval(self, candidate: Counts, stable: Counts) -> "Drift":
-        """Counts by bucket of one interval. One in which either had none says nothing and is left out."""
+    def with_interval(self, candidate: Counts, stable: Counts, witness: Counts | None = None) -> "Drift":
+        """Counts by bucket of one interval. One in which either had none says nothing and is left out.
+
+        `witness`: by whom it is told how much answers scatter; stable, unless its counts are no true interval's.
+        """
         mine, theirs = sum(candidate), sum(stable)
         if mine <= 0 or theirs <= 0:
             return self
@@ -70,13 +73,14 @@ class Drift:
                 log + _log_factor(bet, candidate, stable, share) / dispersion
                 for log, bet in zip(logs, bets, strict=True)
             )
-        scatter, freedom = _chi_square(self.last, stable) if self.last else (0.0, 0)
+        heard = stable if witness is None else witness
+        scatter, freedom = _chi_square(self.last, heard) if self.last else (0.0, 0)
         return Drift(
             candidate=tuple(a + b for a, b in zip(before, candidate, strict=True)),
             expected=tuple(a + b * mine / theirs for a, b in zip(expected, stable, strict=True)),
             noise=self.noise + mine * mine / theirs,
             logs=logs,
-            last=stable,
+            last=heard,
             scatter=self.scatter + scatter,
             freedom=self.freedom + freedom,
         )
@@ -85,7 +89,7 @@ class Drift:
     def dispersion(self) -> float | None:
         """How many answers count as one: a request with many rows brings many that are alike. None while not known.
 
-        From stable's neighbouring intervals, so that a world which changes slowly is no scatter; and from those
+        From neighbouring intervals, so that a world which changes slowly is no scatter; and from those
         before, so that it is fixed when the next one is judged.
         """
         return max(1.0, self.scatter / self.freedom) if self.freedom >= _KNOWN_FROM else None

@@ -34,12 +34,12 @@ class Variable:
         mine, left = self.bins.counts(candidate), self.left
         if mine is None:
             return self
-        theirs = self.bins.counts(reference) if left is None else drawn(left, sum(mine))
-        if theirs is None:
-            return self
-        if left is not None:
-            left = tuple(count - gone for count, gone in zip(left, theirs, strict=True))
-        return replace(self, drift=self.drift.with_interval(mine, theirs), left=left)
+        if left is None:
+            theirs = self.bins.counts(reference)
+            return self if theirs is None else replace(self, drift=self.drift.with_interval(mine, theirs))
+        theirs = drawn(left, sum(mine))
+        left = tuple(count - gone for count, gone in zip(left, theirs, strict=True))
+        return replace(self, drift=self.drift.with_interval(mine, theirs, witness=mine), left=left)
 
     @property
     def size(self) -> float | None:
