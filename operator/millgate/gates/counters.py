@@ -216,7 +216,10 @@ class Table(Generic[A]):
         With `warmup_seconds` a pod's counters are left out of intervals that begin before it has been seen so long.
         """
         for start, end in pairwise(points):
-            cold = {pod for pod, first in seen.items() if start < first + warmup_seconds} if warmup_seconds else set()
+            # Pods that came only later are no matter: read live, nothing was known of them.
+            cold = {
+                pod for pod, first in seen.items() if warmup_seconds and first <= end and start - first < warmup_seconds
+            }
             (candidate, counted), (reference, held) = (
                 self._arm(side, pods, start, end, cold)
                 for side, pods in zip(("candidate", "reference"), self._sides, strict=True)
