@@ -68,7 +68,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Server]:
         async def connection(_options: Any) -> Any:
             yield server, server.namespace
 
-        monkeypatch.setattr(commands, "_connection", connection)
+        monkeypatch.setattr(commands, "connection", connection)
         return server
 
     return with_answers
