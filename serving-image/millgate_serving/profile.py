@@ -89,8 +89,14 @@ def _write_to_registry(uri: str, inputs: Any, predictions: Any, *further: Any) -
 
 
 def _save(profile: Profile, path: Path) -> None:
+    """What the server would refuse, a name of a thousand letters for example, is refused here already."""
+    content = msgspec.json.encode(profile)
+    try:
+        _decoded(content)
+    except ServingError as error:
+        raise ProfileError(error.message) from error
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=1) + b"\n")
+    path.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
 
 
 def read(directory: Path) -> Profile | None:
@@ -100,6 +106,10 @@ def read(directory: Path) -> Profile | None:
         return None
     with path.open("rb") as file:
         content = file.read(_LIMIT_BYTES + 1)
+    return _decoded(content)
+
+
+def _decoded(content: bytes) -> Profile:
     if len(content) > _LIMIT_BYTES:
         raise invalid(f"it is larger than {_LIMIT_BYTES >> 20} MiB")
     try:

@@ -182,6 +182,14 @@ def test_training_code_is_told_the_field_that_does_not_fit(tmp_path, arguments, 
     assert not (tmp_path / profile.FILE).exists()
 
 
+def test_what_the_server_would_refuse_is_not_written(tmp_path):
+    long = "a" * 201
+    inputs = [{"name": long, "type": "double"}]
+    with pytest.raises(ProfileError, match=r"features\[0\]\.name: Expected `str` of length <= 200"):
+        profile.write(folder(tmp_path, inputs), {long: [1.0]}, [0])
+    assert not (tmp_path / profile.FILE).exists()
+
+
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(ProfileError, match="model: the artefact has no readable MLmodel file"):
         profile.write(tmp_path, ROWS, LABELS)
