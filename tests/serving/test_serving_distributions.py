@@ -34,6 +34,13 @@ MATRIX = Measured(
 )
 
 
+BOTH_KINDS = Measured(
+    "training",
+    features=(MATRIX.features[0], Variable(Categorical("city", ("Ulm",), (1, 0)), Place(1, None))),
+    outputs=MATRIX.outputs,
+)
+
+
 def series(distributions):
     """By name and what tells them apart."""
     text = "\n".join(DistributionText(distributions, 'model="m"').lines()) + "\n"
@@ -68,6 +75,25 @@ def test_every_series_is_there_at_zero_before_the_first_request_and_training_bes
     assert found["millgate_training_feature_missing_total", "a"] == 5
     assert found["millgate_training_prediction_category_total", OTHER, "predictions"] == 3
     assert found["millgate_profile_info", "training"] == 1
+
+
+def test_the_presets_of_the_operator_read_what_is_exported():
+    """The one contract between the two packages, which share no code."""
+    from millgate.gates.presets import FEATURES, PREDICTIONS, TRAINING  # noqa: PLC0415
+
+    text = "\n".join(DistributionText(Distributions(BOTH_KINDS), 'model="m"').lines()) + "\n"
+    exported = {
+        (sample.name, label)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        for label in sample.labels
+    }
+    read = [
+        (family, shape.variable) for shape in (PREDICTIONS, FEATURES, *TRAINING.values()) for family in shape.families
+    ]
+    assert len(set(read)) == 12
+    assert set(read) <= exported
+    assert {("millgate_feature_bucket", "le"), ("millgate_training_feature_category_total", "category")} <= exported
 
 
 VALUE = st.one_of(st.sampled_from([-2.0, -2.1, -1.0, 0.1, 2.0, 3.0, 3.1, np.nan, np.inf, -np.inf]), st.floats(-5, 5))
