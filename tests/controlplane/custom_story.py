@@ -65,3 +65,14 @@ def shipped(story: Story, revision: str, pod: str, mean: float = 0.0, rows: int 
             {"__name__": "millgate_training_prediction_bucket", **labels},
             [(float(story.anchor + moment), value) for moment in moments],
         )
+
+
+def served(code: str, rate: float, **labels: str) -> Grows:
+    return counter("http_requests_total", rate, code=code, **labels)
+
+
+RATE = {
+    "statistic": "Rate",
+    "numerator": 'http_requests_total{code=~"5.."}',
+    "denominator": "http_requests_total",
+}

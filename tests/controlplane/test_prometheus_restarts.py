@@ -1,59 +1,34 @@
 """Evidence survives: an operator that is killed again and again comes to the same verdict, at most a look later."""
 
 import random
-from collections.abc import Iterator
 
 import pytest
 
 from millgate.api.status import Verdict
-from millgate.evidence.reader import EvidenceReader
-from millgate.sources.prometheus import Prometheus
 from tests.controlplane.custom_story import NEW_POD, OLD_POD, answers, scraped
-from tests.controlplane.prometheus_process import Page, PrometheusProcess
+from tests.controlplane.evidence_case import Counting, gate, reader
+from tests.controlplane.prometheus_process import PrometheusProcess
 from tests.controlplane.rollout_story import (
     CANDIDATE,
     INTERVAL_SECONDS,
-    SCRAPE_SECONDS,
     STABLE,
     Behaviour,
     Story,
     errors_gate,
 )
-from tests.controlplane.test_prometheus_statistics import gate
 
 KILLED_EVERY_SECONDS = 20
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusProcess]:
-    page = Page()
-    process = PrometheusProcess(tmp_path_factory.mktemp("prometheus"), page)
-    process.start()
-    yield process
-    process.stop()
-    page.close()
-
-
-@pytest.fixture
-def metrics(server: PrometheusProcess) -> Iterator[Prometheus]:
-    client = Prometheus(server.url, timeout_seconds=10)
-    yield client
-    client.close()
-
-
-def fresh(metrics: Prometheus) -> EvidenceReader:
-    return EvidenceReader(metrics, scrape_interval_seconds=SCRAPE_SECONDS)
-
-
 async def first_failures(
-    metrics: Prometheus, story: Story, looks: list[float], killed_after: list[float]
+    metrics: Counting, story: Story, looks: list[float], killed_after: list[float]
 ) -> dict[str, tuple[float, str]]:
     """When each gate failed first (seconds after the anchor), and what it said. A killed operator knows nothing."""
-    reader, failures, deaths = fresh(metrics), dict[str, tuple[float, str]](), list(killed_after)
+    alive, failures, deaths = reader(metrics), dict[str, tuple[float, str]](), list(killed_after)
     for now in looks:
         while deaths and deaths[0] <= now:
-            reader, deaths = fresh(metrics), deaths[1:]
-        for status in await reader.judge(story.request(now), story.at(now)):
+            alive, deaths = reader(metrics), deaths[1:]
+        for status in await alive.judge(story.request(now), story.at(now)):
             if status.verdict is Verdict.FAIL and status.name not in failures:
                 failures[status.name] = (now, status.message)
     return failures
@@ -61,7 +36,7 @@ async def first_failures(
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_killed_every_twenty_seconds_it_fails_the_same_gates_at_most_one_interval_later(
-    server: PrometheusProcess, metrics: Prometheus, seed: int
+    prometheus: PrometheusProcess, metrics: Counting, seed: int
 ) -> None:
     gates = (
         errors_gate(warmupSeconds=30),
@@ -73,10 +48,10 @@ async def test_killed_every_twenty_seconds_it_fails_the_same_gates_at_most_one_i
         OLD_POD: (STABLE, Behaviour(90, lambda _: 0.01, 0.01)),
         NEW_POD: (CANDIDATE, Behaviour(10, lambda second: 0.1 if second > 140 else 0.01, 0.01, from_second=-60)),
     }
-    server.write(story.counters(pods))
-    server.write([*scraped(story, OLD_POD, *answers(STABLE, 90))])
+    prometheus.write(story.counters(pods))
+    prometheus.write([*scraped(story, OLD_POD, *answers(STABLE, 90))])
     shift = answers(CANDIDATE, 10, lambda second: 0.9 if second > 140 else 0.0)
-    server.write([*scraped(story, NEW_POD, *shift, from_second=-60)])
+    prometheus.write([*scraped(story, NEW_POD, *shift, from_second=-60)])
     on_time = [tick * INTERVAL_SECONDS + 1.5 for tick in range(1, 41)]
     unbroken = await first_failures(metrics, story, on_time, [])
     # Each death costs the time until the next process looks: up to an interval.
