@@ -177,7 +177,7 @@ class World:
             self.status = Status.model_validate(made.status.to_json())
         rollout = self.status.rollout
         for event in made.events:
-            if event.reason is EventReason.GATE_FAILED and rollout is not None:
+            if event.reason is EventReason.GATE_FAILED and rollout is not None and rollout.steps:
                 visit = f"{rollout.id} {rollout.steps[-1].start_time}"
                 told = (visit, event.message.split()[1])
                 assert told not in self.told, "quiet: a failure is told twice in one step"
