@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -82,10 +82,11 @@ def _selector(name: str, labels: Mapping[str, str]) -> str:
 class PrometheusProcess:
     """One Prometheus on loopback. It scrapes `page`, and takes remote writes of samples from any past time."""
 
-    def __init__(self, folder: Path, page: Page | str) -> None:
+    def __init__(self, folder: Path, page: Page | str, *, flags: Sequence[str] = ()) -> None:
         """`page`: what it scrapes, or its address."""
         address = page if isinstance(page, str) else page.address
         self._folder = folder
+        self._flags = flags
         self._binary = ControlPlane.prometheus()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
@@ -113,6 +114,7 @@ scrape_configs:
                     f"--storage.tsdb.path={self._folder}/data",
                     f"--web.listen-address=127.0.0.1:{self.port}",
                     "--web.enable-remote-write-receiver",
+                    *self._flags,
                 ],
                 stdout=log,
                 stderr=log,
