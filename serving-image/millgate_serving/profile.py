@@ -52,6 +52,8 @@ def write(
     """
     if str(model).startswith(_LOGGED_MODEL):
         return _write_to_registry(str(model), inputs, predictions, outputs, features)
+    if ":/" in str(model):
+        raise ProfileError("model: a folder, or models:/m-… of a logged model (log_model(…).model_uri), is needed")
     folder = Path(model)
     profile = _profile(folder, inputs, predictions, outputs, features)
     _save(profile, folder / FILE)

@@ -192,6 +192,13 @@ def test_what_the_server_would_refuse_is_not_written(tmp_path):
     assert not (tmp_path / profile.FILE).exists()
 
 
+@pytest.mark.parametrize("uri", ["runs:/5d3/model", "models:/fraud/8"])
+def test_a_version_and_a_run_are_no_place_to_write_to(uri):
+    """A version must not change any more, and the files of a run are not those of its logged model."""
+    with pytest.raises(ProfileError, match="model: a folder, or models:/m-"):
+        profile.write(uri, ROWS, LABELS)
+
+
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(ProfileError, match="model: the artefact has no readable MLmodel file"):
         profile.write(tmp_path, ROWS, LABELS)
