@@ -7,7 +7,7 @@ at every look at the other four fifths. It says nothing about the time of day: h
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 from statistics import NormalDist
@@ -43,11 +43,8 @@ class Before:
     logs: Logs = NO_EVIDENCE
 
     def with_interval(self, candidate: Arm, dispersion: float = 1.0) -> "Before":
-        return replace(
-            self,
-            candidate=self.candidate + candidate,
-            logs=add(self.logs, log_factors(self.limit, candidate, dispersion)),
-        )
+        factors = log_factors(self.limit, candidate, dispersion)
+        return Before(self.limit, self.candidate + candidate, add(self.logs, factors))
 
     @property
     def log_e(self) -> float:

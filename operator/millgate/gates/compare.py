@@ -6,7 +6,7 @@ this: one process begun at each step, mixed, and a verdict from them.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -145,26 +145,20 @@ def fold(evidence: Evidence[P], test: Test[A, P], steps: Sequence[TrafficStep], 
     An interval in which a step began is discarded: two weights in one interval can make a healthy candidate look bad
     when the error rate of both moves at the same time (Simpson's paradox).
     """
-    nobody = interval.candidate is None or (interval.stable is None and test.terms.needs_reference)
-    seen = replace(
-        evidence,
-        read_until_seconds=interval.end,
-        candidate_seen=interval.candidate is not None,
-        stable_seen=interval.stable is not None or not test.terms.needs_reference,
-        warming_up=nobody and interval.cold,
-    )
-    if any(interval.start < step.start_seconds <= interval.end for step in steps[1:]):
-        return replace(seen, traffic=NO_TRAFFIC)
+    needs, at = test.terms.needs_reference, interval.end
+    nobody = interval.candidate is None or (interval.stable is None and needs)
+    # Written out in full: this is the innermost loop of a replay and of a simulation.
+    sight = (at, interval.candidate is not None, interval.stable is not None or not needs, nobody and interval.cold)
+    if any(interval.start < step.start_seconds <= at for step in steps[1:]):
+        return Evidence(evidence.tallies, evidence.crossing, *sight, NO_TRAFFIC)
     begun = _begun(steps, interval.start)
     if begun == 0 or nobody or interval.candidate is None:
-        return seen
+        return Evidence(evidence.tallies, evidence.crossing, *sight, evidence.traffic)
     tallies = (*evidence.tallies, *(test.begin() for _ in range(begun - len(evidence.tallies))))
     folded, traffic = test.folded(tallies, interval.candidate, interval.stable), evidence.traffic
     if test.terms.checks_traffic and not interval.cold:
         traffic = _traffic(traffic, tallies[0], folded[0], interval.pods, steps[begun - 1].weight)
-    updated = replace(seen, tallies=folded, traffic=traffic)
-    crossing = evidence.crossing or _crossing(updated, test, steps)
-    return updated if crossing is evidence.crossing else replace(updated, crossing=crossing)
+    return Evidence(folded, evidence.crossing or _crossing(folded, at, test, steps), *sight, traffic)
 
 
 def _traffic(
@@ -187,16 +181,16 @@ def _begun(steps: Sequence[TrafficStep], moment: int) -> int:
     return max(1, sum(step.start_seconds <= moment for step in steps)) if steps else 0
 
 
-def _crossing(evidence: Evidence[P], test: Test[Any, P], steps: Sequence[TrafficStep]) -> Crossing[P] | None:
+def _crossing(tallies: tuple[P, ...], at: int, test: Test[Any, P], steps: Sequence[TrafficStep]) -> Crossing[P] | None:
     needed = -math.log(test.terms.alpha)
     # A mean is never above the largest of what it is taken of: mostly that settles it without a single exponential.
-    if max(tally.log_bound for tally in evidence.tallies) < needed or evidence.log_e < needed:
+    if max([tally.log_bound for tally in tallies]) < needed:
         return None
-    strongest = max(range(len(evidence.tallies)), key=lambda index: evidence.tallies[index].log_e)
-    tally = evidence.tallies[strongest]
-    if evidence.read_until_seconds is None or not test.is_large(tally):
+    if log_mixture_of([tally.log_e for tally in tallies]) < needed:
         return None
-    return Crossing(evidence.read_until_seconds, steps[strongest].start_seconds, tally)
+    strongest = max(range(len(tallies)), key=lambda index: tallies[index].log_e)
+    tally = tallies[strongest]
+    return Crossing(at, steps[strongest].start_seconds, tally) if test.is_large(tally) else None
 
 
 def judge(evidence: Evidence[P], test: Test[Any, P], steps: Sequence[TrafficStep]) -> GateStatus:

@@ -13,7 +13,8 @@ from millgate.gates.grid import SETTLE_SECONDS, Grid, grid_from
 from millgate.rollout.steps import index_in
 from millgate.simulate.candidates import Candidate
 from millgate.simulate.cluster import Cluster, State, assumed
-from millgate.simulate.judges import Asked, Judges, detail_of, questions
+from millgate.simulate.judges import Judges
+from millgate.simulate.questions import Asked, detail_of, questions
 from millgate.simulate.scene import Flow, Sample, Scene
 from millgate.simulate.traffic import Traffic
 

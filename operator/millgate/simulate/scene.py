@@ -102,6 +102,9 @@ class Scene:
     _flows: dict[State, Flow] = field(default_factory=dict)
     _expectations: dict[tuple[Flow, float, float, tuple[float, ...]], Expected] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._cluster_size = max(self.traffic.cluster_size, self.candidate.cluster_size)
+
     def phase(self, unix_seconds: float) -> float:
         """How far the time in which the policy compares has gone by: 0 at its begin, 1 at its planned end."""
         return (unix_seconds - self.began) / self.compared_seconds
@@ -175,15 +178,14 @@ class Scene:
         return tuple(100_000 * share for share in _buckets(0.0))
 
     def _counts(self, random: Random, means: Means) -> Counts:
-        size = max(self.traffic.cluster_size, self.candidate.cluster_size)
-        cells = []
+        size, cells = self._cluster_size, []
         for expected_errors, expected_others in means.cells:
             errors = clustered(random, expected_errors, size)
             # Those above the highest bound come last, and are slow by every bound.
             others = [poisson(random, mean) for mean in expected_others]
-            slow = tuple(accumulate(reversed(others[1:])))[::-1]
+            slow = (others[1],) if len(others) == 2 else tuple(accumulate(reversed(others[1:])))[::-1]
             cells.append(Cell(errors + sum(others), errors, slow))
-        shape = tuple(poisson(random, mean) for mean in means.shape)
+        shape = tuple([poisson(random, mean) for mean in means.shape]) if means.shape else ()
         return Counts(tuple(cells), shape, means.pods)
 
     def _expected(self, flow: Flow, start: float, end: float, bounds: tuple[float, ...]) -> Expected:
