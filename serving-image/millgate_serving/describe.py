@@ -1,5 +1,6 @@
 """From training data as teams have it (DataFrames, mappings, arrays) to named features and outputs, or an error."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from millgate_serving.signature import Column, Signature, Tensor
 from millgate_serving.summary import MAX_CATEGORIES, Categorical, Numeric, categorical, is_missing, numeric, scattered
 
 MAX_FEATURES: Final = 1000
+MAX_COMPONENTS: Final = 10_000
 MAX_OUTPUTS: Final = 20
 PREDICTIONS: Final = "predictions"
 _UNNAMED_TENSOR = "input"
@@ -28,12 +30,16 @@ def component(base: str, index: tuple[int, ...]) -> str:
     return f"{base}[{','.join(map(str, index))}]" if index else base
 
 
+def tensor_name(tensor: Tensor) -> str:
+    return tensor.name or _UNNAMED_TENSOR
+
+
 def component_names(tensor: Tensor) -> Iterator[str]:
-    """In the order of the flattened row; nothing where a row has no fixed shape."""
-    if any(length < 0 for length in tensor.shape[1:]):
+    """In the order of the flattened row; nothing where a row has no fixed shape, or is a picture or the like."""
+    if any(length < 0 for length in tensor.shape[1:]) or math.prod(tensor.shape[1:]) > MAX_COMPONENTS:
         return
     for index in np.ndindex(*tensor.shape[1:]):
-        yield component(tensor.name or _UNNAMED_TENSOR, index)
+        yield component(tensor_name(tensor), index)
 
 
 def features(signature: Signature, inputs: Any, wanted: Sequence[str] | None) -> tuple[int, list[Summary]]:

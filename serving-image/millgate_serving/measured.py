@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from millgate_serving.describe import MAX_OUTPUTS, PREDICTIONS, component, component_names
+from millgate_serving.describe import MAX_OUTPUTS, PREDICTIONS, component, component_names, tensor_name
 from millgate_serving.engine import Engine, Outputs
 from millgate_serving.mlmodel import MlModel
 from millgate_serving.profile import Profile, invalid, read
@@ -79,6 +79,7 @@ def choose(model: MlModel, engine: Engine, example: Answered | None, max_feature
     measured = {variable.summary.name for variable in features}
     answered = {variable.place.array for variable in outputs}
     features_out = [name for name in places if name not in measured]
+    features_out += [tensor_name(tensor) for tensor in model.signature.tensors if not any(component_names(tensor))]
     outputs_out = [name for index, name in enumerate(output_names(engine.outputs)) if index not in answered]
     return Measured(
         source,

@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -324,6 +325,18 @@ def test_without_an_example_nothing_is_counted_and_metrics_say_so(saved_models, 
     assert found["millgate_profile_info", "none"] == 1
     assert found["millgate_profile_left_out", "features"] == 7
     assert not [key for key in found if key[0].startswith(("millgate_feature", "millgate_prediction"))]
+
+
+def test_a_tensor_without_a_fixed_shape_is_left_out_as_one():
+    from types import SimpleNamespace  # noqa: PLC0415
+
+    from millgate_serving import measured, signature  # noqa: PLC0415
+
+    spec = {"type": "tensor", "name": "sound", "tensor-spec": {"dtype": "float32", "shape": [-1, -1]}}
+    model = SimpleNamespace(signature=signature.read({"inputs": json.dumps([spec])}), directory=Path("/nowhere"))
+    engine = SimpleNamespace(layout=None, outputs=("label",))
+    chosen = measured.choose(model, engine, None, 64)
+    assert (chosen.features_left_out, chosen.left_out) == (1, ("predictions", "sound"))
 
 
 def test_values_that_a_pipeline_fills_in_place_are_still_counted_as_missing():

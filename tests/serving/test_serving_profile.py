@@ -157,6 +157,12 @@ def test_the_numbers_of_a_tensor_have_names_by_their_place(tmp_path):
     assert [f.name for f in written.outputs] == ["predictions[0]", "predictions[1]"]
 
 
+@pytest.mark.parametrize("shape", [(-1, -1), (-1, 224, 224, 3)])
+def test_rows_of_no_fixed_length_and_pictures_are_not_described_number_by_number(tmp_path, shape):
+    rows = np.zeros((2, *(5 if length < 0 else length for length in shape[1:])))
+    assert profile.write(folder(tmp_path, tensor(*shape)), rows, [0, 1]).features == ()
+
+
 LABELS = [0, 1, 1, 0]
 WRONG = [
     (
