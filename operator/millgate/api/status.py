@@ -161,6 +161,14 @@ class GateStatus(StatusModel):
     last_check_time: Annotated[Seconds | None, Field(description="When it was judged.")] = None
 
 
+class Detection(StatusModel):
+    """How quick a Compare gate was."""
+
+    gate: Annotated[str, Field(description="The gate.")]
+    weight_percent: Annotated[int, Field(description="The share that the candidate had.")]
+    seconds: Annotated[int, Field(description="It took about so long to see a doubling.")]
+
+
 class Rejected(StatusModel):
     """A revision that was taken back: it gets no traffic until a person asks for it or its content changes."""
 
@@ -248,6 +256,9 @@ class Status(StatusModel):
     paused_by: Annotated[str | None, Field(description="The id of the Pause request in force.")] = None
     gates: Annotated[
         tuple[GateStatus, ...], Field(max_length=32, description="The newest verdict of each gate of the step in hand.")
+    ] = ()
+    detections: Annotated[
+        tuple[Detection, ...], Field(max_length=32, description="How quick Compare gates were.")
     ] = ()
     rejected: Annotated[
         tuple[Rejected, ...],

@@ -8,6 +8,7 @@ from millgate.api.names import LABEL_COMPONENT, LABEL_HASH, LABEL_NAME
 from millgate.api.spec import ModelDeploymentSpec, Step
 from millgate.api.status import GateStatus, RolloutStatus, Stage, Status, Track
 from millgate.rollout.draft import Draft
+from millgate.rollout.foresight import short_steps
 from millgate.rollout.snapshot import Snapshot
 from millgate.rollout.steps import Progress, gate_reports, index_in, judge_step, live_weight, steps_in_force
 
@@ -29,7 +30,18 @@ def with_figures(draft: Draft, snapshot: Snapshot, now: datetime) -> Draft:
         selector=f"{LABEL_NAME}={snapshot.name},{LABEL_COMPONENT}=server"
         + (f",{LABEL_HASH}={stable.hash}" if stable else ""),
     )
-    return _with_step(figured, snapshot, now)
+    return _with_short_steps(_with_step(figured, snapshot, now), snapshot)
+
+
+def _with_short_steps(draft: Draft, snapshot: Snapshot) -> Draft:
+    """Tell once of steps that are too short: when the Accepted condition does not name them yet."""
+    said = next((one.message for one in snapshot.status.conditions if one.type == "Accepted"), "")
+    new = [
+        step
+        for step in short_steps(snapshot.spec.rollout, draft.status.detections)
+        if f"step {step.step} (" not in said
+    ]
+    return draft.saying(EventReason.STEP_TOO_SHORT, "; ".join(map(str, new))[:1024], "Warning") if new else draft
 
 
 def _seen(snapshot: Snapshot, track: Track | None) -> Track | None:

@@ -13,6 +13,7 @@ from millgate.api.spec import OnFail
 from millgate.api.status import Condition, GateStatus, Rejected, RolloutStatus, Stage, Status, Verdict
 from millgate.rollout.baseline import baseline_is_ready, wanted_baseline
 from millgate.rollout.failures import unanswered
+from millgate.rollout.foresight import short_steps
 from millgate.rollout.sizes import stable_size
 from millgate.rollout.snapshot import Problem, Snapshot
 from millgate.rollout.steps import Progress, index_in, judge_step, steps_in_force
@@ -36,7 +37,7 @@ class Says:
 
 def conditions_of(snapshot: Snapshot, status: Status, now: datetime) -> tuple[Condition, ...]:
     """All conditions, `Ready` last. `lastTransitionTime` moves only when a condition's status changes."""
-    accepted = _accepted(snapshot)
+    accepted = _accepted(snapshot, status)
     available = _available(snapshot, status)
     paused = _paused(snapshot, status, now)
     stalled = _stalled(snapshot, status, accepted, now)
@@ -69,17 +70,18 @@ def _stamp(type_: ConditionType, says: Says, snapshot: Snapshot, now: datetime) 
     )
 
 
-def _accepted(snapshot: Snapshot) -> Says:
+def _accepted(snapshot: Snapshot, status: Status) -> Says:
     target = snapshot.target
     if target.problem is not None and target.revision is None:
-        status: Literal["False", "Unknown"] = "False" if target.permanent else "Unknown"
-        return Says(status, target.problem.reason, target.problem.message)
+        known: Literal["False", "Unknown"] = "False" if target.permanent else "Unknown"
+        return Says(known, target.problem.reason, target.problem.message)
     if target.revision is None:
         return Says("Unknown", Reason.RESOLVING, "the registry is being asked")
     version = f"model version {target.revision.model_version}, revision {target.revision.hash}"
     if target.problem is not None:
         return Says("True", target.problem.reason, f"{version}, as far as known: {target.problem.message}")
-    return Says("True", Reason.ACCEPTED, version)
+    short = "".join(f"; {step}" for step in short_steps(snapshot.spec.rollout, status.detections))
+    return Says("True", Reason.ACCEPTED, version + short)
 
 
 def _available(snapshot: Snapshot, status: Status) -> Says:

@@ -1,7 +1,7 @@
 """The baseline: made before a step that compares with it, as large as the candidate, gone when the rollout is over."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millgate.api.request import RequestAction
@@ -179,6 +179,7 @@ def test_one_that_was_left_behind_by_another_revision_is_removed() -> None:
     assert world.baselines == {}
 
 
+@settings(deadline=None)
 @given(st.integers(1, 1000), st.integers(1, 99), st.booleans())
 def test_pod_counts_come_nearest_to_the_share_and_the_candidate_never_outgrows_stable(
     stable: int,
