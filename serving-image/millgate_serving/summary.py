@@ -84,7 +84,7 @@ def even_edges(low: float, high: float) -> tuple[float, ...]:
         first, last = np.floor(low / step), np.ceil(high / step)
         if last - first >= MAX_BUCKETS - 1:
             break
-        found = ascending(float(f"{factor * step:.12g}") for factor in np.arange(first, last + 1))
+        found = ascending(float(f"{factor * step:.15g}") for factor in np.arange(first, last + 1))
     return found
 
 
