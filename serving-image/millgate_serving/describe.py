@@ -68,6 +68,8 @@ def features(signature: Signature, inputs: Any, wanted: Sequence[str] | None) ->
 
 def _by_input(signature: Signature, inputs: Any) -> dict[str, Values]:
     names = [item.name for item in signature.inputs]
+    if len(names) == 1 and signature.tensors and not isinstance(inputs, Mapping):
+        return {names[0]: np.asarray(inputs)}  # a DataFrame too: its columns are the numbers of a row
     columns = getattr(inputs, "columns", None)
     if columns is not None or isinstance(inputs, Mapping):
         given = [str(name) for name in (inputs if columns is None else columns)]
@@ -79,8 +81,6 @@ def _by_input(signature: Signature, inputs: Any) -> dict[str, Values]:
                 raise ProfileError(f"inputs: '{name}' is not in the model's signature")
         return {name: np.asarray(inputs[name]) for name in names}
     array = np.asarray(inputs)
-    if len(names) == 1 and signature.tensors:
-        return {names[0]: array}
     if array.ndim != 2 or array.shape[1] != len(names) or signature.tensors:
         raise ProfileError(f"inputs: a DataFrame or a mapping with {', '.join(names[:20])} is needed")
     return dict(zip(names, array.T, strict=True))

@@ -155,6 +155,8 @@ def test_the_numbers_of_a_tensor_have_names_by_their_place(tmp_path):
     written = profile.write(folder(tmp_path, tensor(-1, 2, name="x")), {"x": np.zeros((3, 2))}, np.zeros((3, 2)))
     assert [f.name for f in written.features] == ["x[0]", "x[1]"]
     assert [f.name for f in written.outputs] == ["predictions[0]", "predictions[1]"]
+    written = profile.write(folder(tmp_path, tensor(-1, 2)), pd.DataFrame({"a": [0.5], "b": [1.5]}), [0])
+    assert [(f.name, f.edges) for f in written.features] == [("input[0]", (0.5,)), ("input[1]", (1.5,))]
 
 
 @pytest.mark.parametrize("shape", [(-1, -1), (-1, 224, 224, 3)])
