@@ -62,7 +62,7 @@ def gates_of(rollout: Rollout, step: Step) -> tuple[Gate, ...]:
     """All gates of a step: its own, and the guardrails when it sends live traffic.
 
     A `Compare` needs requests to the candidate, so it is not asked at 0 percent. At 100 percent stable gets none, so
-    the candidate is held against stable's own hour before the rollout.
+    the candidate is held against stable's own last hour.
     """
     guardrails = guardrails_of(rollout) if step.weight_percent > 0 else ()
     asked = (*guardrails, *(step.gates or ()))
@@ -89,6 +89,16 @@ def _without_stable(gate: Gate) -> Gate:
         lower = compare.pass_ratio is not None and float(compare.pass_ratio) <= float(wider)
         changes |= {"max_ratio": wider} | ({"pass_ratio": None} if lower else {})
     return gate.model_copy(update={"compare": compare.model_copy(update=changes)})
+
+
+def only_watched(rollout: Rollout, step: Step) -> frozenset[str]:
+    """The gates that may take back in this step, but for which it does not wait.
+
+    They were answered beside stable, or could not be, in the steps before; of the past hour, which is all that is left
+    to compare with, more than is known will never be known. They are asked on until keep-warm is over.
+    """
+    asked = {gate.name: gate for gate in (*guardrails_of(rollout), *(step.gates or ()))}
+    return frozenset(gate.name for gate in gates_of(rollout, step) if gate.compare != asked[gate.name].compare)
 
 
 def needs_baseline(rollout: Rollout, step: Step) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from millgate.api.conditions import Reason
-from millgate.api.defaults import gates_of, max_seconds_of, on_fail_of, steps_of
+from millgate.api.defaults import gates_of, max_seconds_of, on_fail_of, only_watched, steps_of
 from millgate.api.spec import Gate, GateType, ModelDeploymentSpec, OnFail, OnInconclusive, Step
 from millgate.api.status import GateStatus, RolloutStatus, Status, Verdict
 from millgate.rollout.failures import unanswered
@@ -102,7 +102,12 @@ def judge_step(
         return StepReport(Progress.RUNNING)
     late = now >= start + timedelta(seconds=max_seconds_of(step))
     reports = gate_reports(spec, step, status, verdicts)
-    undecided = tuple(gate for gate in reports if not _lets_go(gate, rollout, late=late))
+    watched = only_watched(spec.rollout, step)
+    undecided = tuple(
+        gate
+        for gate in reports
+        if not _lets_go(gate, rollout, late=late) and (gate.name not in watched or gate.verdict is Verdict.FAIL)
+    )
     return StepReport(_progress(spec, step, rollout, undecided, now), undecided)
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from millgate.api.conditions import Reason
-from millgate.api.defaults import gates_of, needs_baseline, on_fail_of, steps_of
+from millgate.api.defaults import gates_of, needs_baseline, on_fail_of, only_watched, steps_of
 from millgate.api.request import RequestAction
 from millgate.api.spec import Gate, GateType, OnFail, OnInconclusive
 from millgate.api.status import Stage, Status, Verdict
@@ -61,7 +61,10 @@ def _check_no_blind_step(world: "World", before: Status, made: Plan) -> None:
     may_proceed = world.spec.rollout.on_inconclusive is OnInconclusive.PROCEED or old.proceed or world.request
     answered = world.request is not None and world.request.action is RequestAction.PROMOTE
     assert answered or not unanswered(world.spec, old), "a step went on without the answer that it waits for"
+    watched = only_watched(world.spec.rollout, step)
     for gate in gates_of(world.spec.rollout, step):
+        if gate.name in watched and world.verdicts.get(gate.name) is not Verdict.FAIL:
+            continue
         _check_passed(world, gate, old.accepted, anyhow=bool(may_proceed))
 
 

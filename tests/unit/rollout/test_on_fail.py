@@ -256,6 +256,24 @@ def test_guardrails_are_listened_to_until_keep_warm_is_over(does: str, route: st
     assert world.route == world.hash_of(route)
 
 
+@pytest.mark.parametrize("verdict", [Verdict.PENDING, Verdict.INCONCLUSIVE])
+def test_at_100_nobody_waits_for_what_stables_past_hour_cannot_tell_but_a_failure_takes_back(verdict: Verdict) -> None:
+    errors = {"name": "errors", "type": "Compare", "compare": {"preset": "Errors"}}
+    last = {"name": "all", "weightPercent": 100, "minSeconds": 60}
+    for at_100, promoted_version in ((verdict, "2"), (Verdict.FAIL, "1")):
+        world = in_its_first_step(guardrails=(errors,), steps=[*steps()[:2], last])
+        world.verdicts["errors"] = Verdict.PASS
+        for _ in range(2):
+            world.wait(61)
+            world.settle()
+        assert step_of(world) == "all"
+        world.verdicts["errors"] = at_100
+        world.wait(61)
+        world.settle()
+        assert world.status.stable is not None
+        assert world.status.stable.model_version == promoted_version
+
+
 def test_a_gate_that_left_the_spec_has_no_say() -> None:
     world = in_its_first_step(guardrails=(LAG, SHIFT))
     world.verdicts = {"lag": Verdict.FAIL, "shift": Verdict.PASS}
