@@ -3,7 +3,7 @@
 import pytest
 
 from tests.controlplane.custom_story import NEW_POD, OLD_POD, RATE, Grows, answers, counter, scraped, served, shipped
-from tests.controlplane.evidence_case import Counting, gate, judge, said
+from tests.controlplane.evidence_case import Counting, gate, judge, reader, said
 from tests.controlplane.prometheus_process import PrometheusProcess
 from tests.controlplane.rollout_story import (
     CANDIDATE,
@@ -223,7 +223,7 @@ async def test_against_the_hour_before_stable_needs_no_traffic(
     prometheus.write(story.counters(pods))
     (status,) = await judge(metrics, story, 301.5)
     assert said(status) == expected
-    assert "in stable's hour before the rollout" in status.message
+    assert "in stable's last hour" in status.message
 
 
 async def test_without_an_hour_before_nothing_is_said_against_it(
@@ -233,7 +233,7 @@ async def test_without_an_hour_before_nothing_is_said_against_it(
     prometheus.write(story.counters({"c": (CANDIDATE, Behaviour(50, lambda _: 0.9, from_second=-20))}))
     (status,) = await judge(metrics, story, 301.5)
     assert said(status) == ("Inconclusive", "NoData")
-    assert "hour before" in status.message
+    assert "stable's last hour" in status.message
 
 
 @pytest.mark.parametrize("reference", ["Before", "Training"])
@@ -246,3 +246,26 @@ async def test_where_stable_answers_nothing_a_shape_is_held_against_its_past_hou
     prometheus.write([*scraped(story, NEW_POD, *answers(CANDIDATE, 50, shift), from_second=-20)])
     prometheus.write([*shipped(story, CANDIDATE, NEW_POD)])
     assert said((await judge(metrics, story, 301.5))[0]) == expected
+
+
+async def test_at_100_percent_the_past_reaches_into_the_steps_before(
+    prometheus: PrometheusProcess, metrics: Counting
+) -> None:
+    """A stable revision as young as the rollout has no hour before it: what it did in the canary step counts."""
+    story = Story(gates=(errors_gate(),), steps=(("half", 50, -0.5), ("all", 100, 103.0)))
+    pods = {
+        "s": (STABLE, Behaviour(20, lambda _: 0.01, from_second=-5, until_second=105)),
+        "c": (CANDIDATE, Behaviour(20, lambda second: 0.2 if second > 200 else 0.01, from_second=-20)),
+    }
+    prometheus.write(story.counters(pods))
+    live, seen = reader(metrics), {}
+    for tick in range(1, 31):
+        now = tick * 10 + 1.5
+        (alive,) = await live.judge(story.request(now), story.at(now))
+        assert await judge(metrics, story, now) == (alive,)
+        seen[tick] = (alive.step, *said(alive))
+    assert seen[10] == ("half", "Pass", "NotWorse")
+    assert seen[11] == ("all", "Pending", "Pending")
+    assert seen[19] == ("all", "Pass", "NotWorse")
+    assert seen[30] == ("all", "Fail", "WorseThanStable")
+    assert "in stable's last hour" in alive.message

@@ -234,7 +234,7 @@ def test_without_enough_requests_of_stable_a_latency_gate_says_what_it_lacks() -
 
 def test_clustered_errors_of_stable_before_the_rollout_damp_the_evidence() -> None:
     gate = course(ERRORS)
-    hour = gate.history_points()
+    hour = gate.past_of(gate.gates[0])
     own = {"revision": "rold", "pod": "1"}
     clusters = Read(
         {**own, "__name__": "millgate_request_errors_total"},

@@ -182,7 +182,7 @@ BEFORE = {"preset": "Errors", "reference": "Before"}
 def test_against_the_past_the_margin_is_two(failed: float, expected: tuple[str, str]) -> None:
     status = told([(Arm(100, failed), None)] * 60, BEFORE, Past(arm=Arm(36_000, 360)))
     assert said(status) == expected
-    assert "1 % of 36,000 in stable's hour before the rollout" in status.message
+    assert "1 % of 36,000 in stable's last hour" in status.message
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ class Reading:
 
     async def _read(self, newest: int) -> None:
         await self._find_bounds(newest)
-        await self._find_past()
+        await self._find_past(newest)
         await self._fold(newest)
 
     async def _blamed(self, newest: int) -> dict[str, MetricsError]:
@@ -94,17 +94,17 @@ class Reading:
             buckets = await self._metrics.query_range(expression, first, last, grid.interval_seconds)
             self.course = self.course.with_bounds(buckets, last)
 
-    async def _find_past(self) -> None:
-        lacking = [gate for gate in self._asked if gate.lacks_past]
-        asked = [gate for gate in lacking if gate.needs_past]
-        if not lacking:
-            return
-        history: tuple[Series, ...] = ()
-        if asked:
-            points = self.course.history_points()
-            expression = self._counters(asked, self.course.past_owner)
-            history = await self._metrics.query_range(expression, points[0], points[-1], points.step)
-        self.course = await asyncio.to_thread(self.course.with_past, history, {gate.name for gate in lacking})
+    async def _find_past(self, newest: int) -> None:
+        course = self.course
+        lacking = [gate for gate in self._asked if gate.lacks_past and course.past_of(gate)[-1] <= newest]
+        for points in dict.fromkeys(course.past_of(gate) for gate in lacking):
+            gates = [gate for gate in lacking if course.past_of(gate) == points]
+            asked = [gate for gate in gates if gate.needs_past]
+            history: tuple[Series, ...] = ()
+            if asked:
+                expression = self._counters(asked, course.past_owner)
+                history = await self._metrics.query_range(expression, points[0], points[-1], points.step)
+            self.course = await asyncio.to_thread(self.course.with_past, history, {gate.name for gate in gates})
 
     async def _fold(self, newest: int) -> None:
         """The counters since the last reading. Both ends of every interval come from one answer.

@@ -19,14 +19,14 @@ from millgate.gates.share_gate import SegmentTest, ShareTest
 _AGAINST = {
     Reference.STABLE: ("stable", "stable revision"),
     Reference.BASELINE: ("the baseline", "baseline pods"),
-    Reference.BEFORE: ("stable's hour before", "stable revision in the hour before the rollout"),
+    Reference.BEFORE: ("stable's last hour", "stable revision in its last hour"),
     Reference.TRAINING: ("its training", "stable revision"),
 }
 
 
 @dataclass(frozen=True)
 class Past:
-    """Stable's hour before the rollout: how its events scatter, what it did, and the segments that it had."""
+    """Stable's last hour: how its events scatter, what it did, and the segments that it had."""
 
     dispersion: float = 1.0
     arm: Arm | None = None

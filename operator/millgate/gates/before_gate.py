@@ -31,7 +31,7 @@ class BeforeTally:
 
 @dataclass(frozen=True)
 class BeforeTest:
-    """What a gate of a share asks where the reference is `past`: stable's hour before the rollout, with requests."""
+    """What a gate of a share asks where the reference is `past`: stable's last hour, with requests."""
 
     terms: Terms
     max_ratio: float
@@ -80,7 +80,7 @@ class BeforeTest:
 
     def _found(self, process: BeforeTally) -> str:
         mine = percent_of(process.before.candidate)
-        return f"{mine} {self.described}, {percent_of(self.past)} in stable's hour before the rollout"
+        return f"{mine} {self.described}, {percent_of(self.past)} in stable's last hour"
 
     def seconds_to_see_double(self, process: BeforeTally, seconds: float) -> float | None:
         """Not known: the rule of thumb is for two revisions at the same time, and the margin is mostly two itself."""

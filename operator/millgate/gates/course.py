@@ -53,7 +53,7 @@ class Course:
 
     @property
     def past_owner(self) -> Owner:
-        """The revision whose hour before the rollout counts."""
+        """The revision whose last hour counts."""
         return self._owner(self.stable)
 
     def _owner(self, revision: str) -> Owner:
@@ -62,11 +62,10 @@ class Course:
     def _reference(self, gate: CompareCourse) -> str:
         return f"{self.stable}-baseline" if gate.compare.reference is Reference.BASELINE else self.stable
 
-    def history_points(self) -> range:
-        """The grid, carried on backwards over the hour before the rollout."""
-        grid = self.grid
-        first = grid.anchor_seconds - HISTORY_SECONDS // grid.interval_seconds * grid.interval_seconds
-        return grid.points(first, grid.anchor_seconds)
+    def past_of(self, gate: CompareCourse) -> range:
+        """The hour of stable that the gate knows before it begins: the grid, carried on backwards where need be."""
+        grid, until = self.grid, gate.past_until(self.grid, self.steps)
+        return grid.points(until - HISTORY_SECONDS // grid.interval_seconds * grid.interval_seconds, until)
 
     def with_bounds(self, buckets: Iterable[CounterSeries], searched_until: int) -> "Course":
         """The bounds of what is compared above a quantile, from stable's hour before each point, by bucket."""
@@ -83,11 +82,11 @@ class Course:
         return replace(self, gates=tuple(gates), bounds_searched_until=searched_until)
 
     def with_past(self, history: Sequence[CounterSeries], names: Set[str] | None = None) -> "Course":
-        """What stable's hour before the rollout tells of the gates named, or of all, that do not know it yet."""
-        answer, points = Answer(history), self.history_points()
+        """What stable's last hour tells of the gates named, or of all, that do not know it yet."""
+        answer = Answer(history)
 
         def told(gate: CompareCourse) -> CompareCourse:
-            return gate.with_past(answer, points, self.past_owner) if gate.lacks_past else gate
+            return gate.with_past(answer, self.past_of(gate), self.past_owner) if gate.lacks_past else gate
 
         return self._each(told, names)
 
@@ -117,7 +116,7 @@ class Course:
             said = f"stable has answered too few requests in an hour to know its {quantile:g} quantile"
             return self._unable(gate, Reason.NO_DATA, said, at)
         if gate.past_is_empty:
-            said = "nothing is known of stable's hour before the rollout, so there is nothing to compare with"
+            said = "nothing is known of stable's last hour, so there is nothing to compare with"
             return self._unable(gate, Reason.NO_DATA, said, at)
         return judge(gate.evidence, gate.test, self.steps[gate.first_step :])
 

@@ -30,7 +30,7 @@ PRESET_BOUND_TAGS = ("", "latency")
 
 @dataclass(frozen=True)
 class CompareCourse:
-    """One Compare gate. `past` is None until stable's hour before the rollout has been read.
+    """One Compare gate. `past` is None until stable's last hour has been read.
 
     `first_step`: the step (by index) with which it begins; what happened before is another gate's business.
     """
@@ -101,11 +101,20 @@ class CompareCourse:
 
     def begins_at(self, grid: Grid, steps: Sequence[TrafficStep]) -> int:
         """The point of the grid (Unix seconds) from which on it judges."""
-        first = grid.anchor_seconds
-        if 0 < self.first_step < len(steps):
-            late = steps[self.first_step].start_seconds - first
-            first += math.ceil(late / grid.interval_seconds) * grid.interval_seconds
+        first = self.past_until(grid, steps)
         return first if self.bound is None else max(first, self.bound.known_at_seconds)
+
+    def past_until(self, grid: Grid, steps: Sequence[TrafficStep]) -> int:
+        """The point of the grid at which stable's last hour ends for this gate: nothing after it is known to it yet.
+
+        Of a gate that begins at 100 percent the hour reaches into the steps before it, in which stable still had
+        traffic: nearer in time, and never empty for a revision that is younger than the rollout's own steps.
+        """
+        first = grid.anchor_seconds
+        if not 0 < self.first_step < len(steps):
+            return first
+        late = steps[self.first_step].start_seconds - first
+        return first + math.ceil(late / grid.interval_seconds) * grid.interval_seconds
 
     def position(self, grid: Grid, steps: Sequence[TrafficStep]) -> int:
         """The point of the grid from which on its counters are still to be read.
@@ -118,7 +127,7 @@ class CompareCourse:
         return self.begins_at(grid, steps) - warmup
 
     def with_past(self, answer: Answer, points: Sequence[int], stable: Owner) -> "CompareCourse":
-        """What stable's hour before the rollout, counted at `points`, tells of this gate."""
+        """What stable's last hour, counted at `points`, tells of this gate."""
         reads = self.reads
         if reads is None or not self.needs_past:
             return replace(self, past=NO_PAST)

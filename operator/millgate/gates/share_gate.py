@@ -44,7 +44,7 @@ class Tally:
 class ShareTest:
     """What a gate of a share asks. `described` is how its events read in a sentence: 'requests failed'.
 
-    `past` is stable's hour before the rollout: the base share while the step has shown no event yet.
+    `past` is stable's last hour: the base share while the step has shown no event yet.
     """
 
     terms: Terms
