@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from millgate.cli.main import run
+from millgate.cli.simulate_command import command
 from millgate.cli.svg import clock, mark_seconds
 from millgate.simulate.candidates import CANDIDATES
 
@@ -134,6 +135,14 @@ def test_help_has_an_example_and_the_candidates(capsys: pytest.CaptureFixture[st
     assert all(candidate.says in said for candidate in CANDIDATES)
 
 
+def test_every_option_and_candidate_is_on_the_page_of_the_command_line() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    section = page.split("## Simulating\n")[1].split("\n## ")[0]
+    options = {name for option in command.params for name in option.opts if name != "--no-color"}
+    names = {candidate.name for candidate in CANDIDATES}
+    assert {f"`{word}`" for word in options | names if f"`{word}`" not in section} <= {"`--output`", "`-o`"}
+
+
 # ---- pictures
 
 
@@ -147,7 +156,7 @@ def test_the_picture_shows_both_candidates_and_how_their_runs_ended(cr: Path, tm
     words = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"5x", "healthy", "errors", "latency"} <= set(words)
     assert any(re.fullmatch(r"rolled back after (\d+m)?\d+s", word) for word in words)
-    assert any(word == "promoted after 15m16s" for word in words)
+    assert any(word == "promoted after 15m00s" for word in words)
 
 
 def test_a_page_holds_the_same_picture(cr: Path, tmp_path: Path) -> None:
@@ -177,4 +186,4 @@ def test_an_axis_has_few_marks_at_round_times(seconds: float, apart: int) -> Non
 
 
 def test_the_time_on_an_axis_is_short() -> None:
-    assert [clock(seconds) for seconds in (0, 45, 600, 5400, 7200)] == ["0", "45s", "10m", "1h30", "2h"]
+    assert [clock(seconds) for seconds in (0, 45, 75, 600, 5400, 7200)] == ["0", "45s", "1m15", "10m", "1h30", "2h"]

@@ -1,6 +1,7 @@
 """Plays many rollouts in several processes. What comes out depends on the seed alone, not on how the work is shared."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -80,13 +81,18 @@ def _played(chunks: Sequence[Chunk], processes: int) -> Iterator[tuple[Chunk, Pl
         for chunk in chunks:
             yield chunk, _play(chunk)
         return
-    with ProcessPoolExecutor(min(processes, len(chunks))) as pool:
+    with ProcessPoolExecutor(min(processes, len(chunks)), initializer=_leave_interrupts_to_the_parent) as pool:
         waiting = {pool.submit(_play, chunk): chunk for chunk in chunks}
         try:
             for future in as_completed(waiting):
                 yield waiting[future], future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """A terminal sends Ctrl-C to all processes; one of them is enough to end the command."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _play(chunk: Chunk) -> Played:

@@ -109,10 +109,10 @@ def mark_seconds(seconds: float) -> int:
 
 
 def clock(seconds: float) -> str:
-    """A time on an axis: '45s', '10m', '2h30'."""
+    """A time on an axis: '45s', '1m15', '10m', '2h30'."""
     whole = round(seconds)
     if whole % 60 and whole < 3600:
-        return f"{whole}s"
+        return f"{whole // 60}m{whole % 60:02d}" if whole > 60 else f"{whole}s"
     hours, minutes = divmod(whole // 60, 60)
     if hours == 0:
         return f"{minutes}m" if minutes else "0"

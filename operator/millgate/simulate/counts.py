@@ -39,6 +39,22 @@ class Counts(NamedTuple):
         return sum(cell.errors for cell in self.cells)
 
 
+def added(groups: Sequence[Counts]) -> Counts:
+    """What several groups of pods answered together."""
+    if len(groups) == 1:
+        return groups[0]
+    cells = tuple(
+        Cell(
+            sum(cell.requests for cell in same),
+            sum(cell.errors for cell in same),
+            tuple(map(sum, zip(*(cell.slow for cell in same), strict=True))),
+        )
+        for same in zip(*(counts.cells for counts in groups), strict=True)
+    )
+    shape = tuple(map(sum, zip(*(counts.shape for counts in groups), strict=True)))
+    return Counts(cells, shape, max(counts.pods for counts in groups))
+
+
 Told = Callable[[Sequence[Counts]], Any]
 """What a gate makes of the counts of some groups of pods: what its `Reads` would make of their counters."""
 

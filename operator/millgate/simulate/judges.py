@@ -1,7 +1,8 @@
 """The Compare gates of a simulated rollout: the product's own courses, fed with drawn intervals instead of counters."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,14 +16,14 @@ from millgate.gates.compare import Evidence, TrafficStep, fold, judge
 from millgate.gates.counters import Interval
 from millgate.gates.gate_course import CompareCourse, past_of
 from millgate.gates.grid import Grid
-from millgate.gates.latency import first_bound
+from millgate.gates.latency import HISTORY_SECONDS, first_bound
 from millgate.gates.presets import Reads, needs_bound, quantile_of
-from millgate.simulate.counts import VARIABLE, Counts, Told, shape_of, told_by
+from millgate.simulate.counts import VARIABLE, Counts, Told, added, shape_of, told_by
 from millgate.simulate.questions import Asked, Question
 from millgate.simulate.scene import Sample, Side
 
 Pasts = dict[Reads, Past]
-"""What the hour before tells, for questions that read the same counters."""
+"""What stable's last hour tells, for questions that read the same counters."""
 
 
 class Judge:
@@ -40,23 +41,30 @@ class Judge:
     def bound_seconds(self) -> float | None:
         return None if self._course.bound is None else float(self._course.bound.le)
 
-    def remember(self, past: Sequence[Counts], levels: Sequence[float], known: Pasts) -> None:
-        """What stable did in the hour before the rollout, by interval. `levels`: the bounds that it was drawn with."""
+    def prepare(self, levels: Sequence[float]) -> None:
+        """`levels`: the bounds, in seconds, that slow answers are counted by."""
         reads, bound = self._course.reads, self.bound_seconds
+        if reads is not None:
+            self._told = told_by(reads, None if bound is None else levels.index(bound))
+
+    def _remember(self, told: Told, past: Iterable[Counts], known: Pasts) -> None:
+        """What stable did in its last hour, by interval."""
+        reads = self._course.reads
         if reads is None:
             return
-        told = self._told = told_by(reads, None if bound is None else levels.index(bound))
         if self._course.needs_past and reads not in known:
             known[reads] = past_of(reads, [told((counts,)) for counts in past])
         self._course = replace(self._course, past=known[reads] if self._course.needs_past else NO_PAST)
         self._test = self._course.test
 
-    def take(self, sample: Sample, steps: tuple[TrafficStep, ...]) -> None:
-        """One more interval. What came before its first step is another question's business."""
+    def take(self, sample: Sample, steps: tuple[TrafficStep, ...], past: Iterable[Counts], known: Pasts) -> None:
+        """One more interval. What came before its first step is another question's business, and its past."""
         if self._begins is None:
             self._begins = self._course.begins_at(self._grid, steps)
         if self._told is None or sample.start < self._begins:
             return
+        if self._course.past is None:
+            self._remember(self._told, past, known)
         interval = self._interval(self._told, sample)
         self.evidence = fold(self.evidence, self._test, steps[self.question.first_step :], interval)
 
@@ -122,15 +130,16 @@ class Judges:
         self._judges = tuple(judges.values())
         self._by_step = tuple(tuple(judges[question] for question in step) for step in asked)
         self.bounds = tuple(sorted({one.bound_seconds for one in self._judges if one.bound_seconds is not None}))
+        for one in self._judges:
+            one.prepare(self.bounds)
+        self._past: deque[Counts] = deque(maxlen=HISTORY_SECONDS // grid.interval_seconds)
         self._records: Sequence[StepRecord] = ()
         self._steps: tuple[TrafficStep, ...] = ()
         self._dark = False
 
     def remember(self, past: Sequence[Counts]) -> None:
         """What stable did in the hour before the rollout, by interval, drawn with `bounds`."""
-        known: Pasts = {}
-        for one in self._judges:
-            one.remember(past, self.bounds, known)
+        self._past.extend(past)
 
     def look(self, sample: Sample | None, steps: Sequence[StepRecord]) -> None:
         """Take in what happened up to this point of the grid; nothing yet at its first."""
@@ -144,8 +153,11 @@ class Judges:
         if sample is None:
             return
         self._dark = sample.dark
+        known: Pasts = {}
         for one in self._by_step[len(self._steps) - 1]:
-            one.take(sample, self._steps)
+            one.take(sample, self._steps, self._past, known)
+        if sample.stable and not sample.dark:
+            self._past.append(added([counts for _, counts in sample.stable]))
 
     @property
     def failed(self) -> tuple[str, ...]:
