@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from millgate.gates.counters import Owner
 from millgate.gates.promql import Names, QueryRefusedError, prepare
+from millgate.gates.selectors import narrowed
 from tests.controlplane.prometheus_process import Page, PrometheusProcess
 
 NAMES = Names(namespace="risk", name="fraud", candidate="rnew", stable="rold")
@@ -130,3 +132,44 @@ def test_no_value_changes_what_prometheus_reads(
 @pytest.mark.parametrize("promql", [*ORDINARY, *(one.replace('"', "'") for one in ORDINARY)])
 def test_ordinary_queries_without_a_namespace_are_sent(server: PrometheusProcess, promql: str) -> None:
     assert check(server, promql, NAMES)
+
+
+SELECTORS = [
+    "a",
+    "a{",
+    "}",
+    '"',
+    "'",
+    "\\",
+    "n",
+    "=",
+    "=~",
+    "!=",
+    ",",
+    " or ",
+    " ",
+    'namespace="x"',
+    "pod",
+    ".*",
+    "#",
+    "(",
+    "[5m]",
+]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.sampled_from(SELECTORS), max_size=10).map("".join), st.text(max_size=20))
+def test_no_metric_that_a_user_names_is_read_of_other_pods(server: PrometheusProcess, text: str, value: str) -> None:
+    owners = [Owner("rnew", "fraud-rnew"), Owner("rold", "fraud-rold")]
+    for selector in (text, f"a{{{text}}}", f'a{{n="{value}"}}', f"a{{n='{text}'}}"):
+        try:
+            sent = narrowed(selector, "risk", owners)
+        except QueryRefusedError:
+            continue
+        tree = parsed(server, sent)
+        if tree is None:
+            continue  # then it is not run either
+        assert tree["type"] == "vectorSelector", sent
+        matchers = [(one["name"], one["type"], one["value"]) for one in tree["matchers"]]
+        assert ("namespace", "=", "risk") in matchers, sent
+        assert ("pod", "=~", "|".join(owner.pod_pattern for owner in owners)) in matchers, sent
