@@ -179,4 +179,5 @@ def past_of(reads: Reads, arms: Sequence[Any]) -> Past:
 
 def _scatter(arms: Sequence[Arm], *, bounded: bool) -> Past:
     phi = dispersion([(arm.requests, arm.events) for arm in arms]) if bounded else 1.0
-    return Past(dispersion=phi, arm=sum(arms, NOTHING))
+    whole = Arm(sum([arm.requests for arm in arms]), sum([arm.events for arm in arms]))
+    return Past(dispersion=phi, arm=whole)

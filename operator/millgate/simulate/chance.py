@@ -1,7 +1,10 @@
 """Random counts, from nothing but `random()`, so that a seed gives the same rollouts on every machine."""
 
 import math
+from functools import lru_cache
 from random import Random
+
+_MEANS_KEPT = 16_384
 
 
 def poisson(random: Random, mean: float) -> int:
@@ -15,21 +18,24 @@ def poisson(random: Random, mean: float) -> int:
 
 
 def _by_products(random: Random, mean: float) -> int:
-    limit, count, product = math.exp(-mean), 0, random.random()
+    draw, limit, count = random.random, _limit(mean), 0
+    product = draw()
     while product > limit:
-        product *= random.random()
+        product *= draw()
         count += 1
     return count
 
 
+@lru_cache(maxsize=_MEANS_KEPT)
+def _limit(mean: float) -> float:
+    return math.exp(-mean)
+
+
 def _by_rejection(random: Random, mean: float) -> int:
-    b = 0.931 + 2.53 * math.sqrt(mean)
-    a = -0.059 + 0.02483 * b
-    steepness = math.log(1.1239 + 1.1328 / (b - 3.4))
-    surely_below = 0.9277 - 3.6224 / (b - 2)
-    log_mean = math.log(mean)
+    a, b, surely_below, steepness, log_mean = _hat(mean)
+    draw = random.random
     while True:
-        u, v = random.random() - 0.5, 1.0 - random.random()
+        u, v = draw() - 0.5, 1.0 - draw()
         tail = 0.5 - abs(u)
         if tail <= 0:
             continue
@@ -41,6 +47,14 @@ def _by_rejection(random: Random, mean: float) -> int:
         accepted = -mean + count * log_mean - math.lgamma(count + 1)
         if math.log(v) + steepness - math.log(a / (tail * tail) + b) <= accepted:
             return count
+
+
+@lru_cache(maxsize=_MEANS_KEPT)
+def _hat(mean: float) -> tuple[float, float, float, float, float]:
+    """The constants of the rejection for one mean: a rollout draws with the same few again and again."""
+    b = 0.931 + 2.53 * math.sqrt(mean)
+    a = -0.059 + 0.02483 * b
+    return a, b, 0.9277 - 3.6224 / (b - 2), math.log(1.1239 + 1.1328 / (b - 3.4)), math.log(mean)
 
 
 def clustered(random: Random, mean: float, cluster_size: float) -> int:

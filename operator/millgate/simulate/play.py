@@ -1,6 +1,6 @@
 """One simulated rollout, from its first request to its end: promoted, taken back, or held for a person."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -178,11 +178,17 @@ class _Rollout:
 
     def _sample(self, until: float) -> Sample:
         """What was answered since the last sample."""
+        if len(self._pieces) == 1:
+            pieces = [(self._sampled_until, until, self._pieces[0][1])]
+            return self._drawn(pieces, until)
         ends = [*(start for start, _ in self._pieces[1:] if start < until), until]
         starts = [self._sampled_until, *ends[:-1]]
         flows = [flow for start, flow in self._pieces if start < until]
-        drawn = self._scene.draw(self._random, list(zip(starts, ends, flows, strict=True)), self._judges.bounds)
         self._pieces = [(until, flows[-1]), *(piece for piece in self._pieces if piece[0] >= until)]
+        return self._drawn(list(zip(starts, ends, flows, strict=True)), until)
+
+    def _drawn(self, pieces: Sequence[tuple[float, float, Flow]], until: float) -> Sample:
+        drawn = self._scene.draw(self._random, pieces, self._judges.bounds)
         self._sampled_until = until
         self._bad_requests += drawn.harmed
         return drawn
