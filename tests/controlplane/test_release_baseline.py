@@ -1,11 +1,18 @@
 """Fresh pods of the stable revision to compare with: on a real API server, through to the last of their pods."""
 
+import asyncio
+import random
+from pathlib import Path
 from typing import Any
 
-from millgate.kube.api import MODEL_DEPLOYMENT
-from tests.controlplane.plane import eventually
+from millgate.kube.api import MODEL_DEPLOYMENT, KubeApi
+from tests.controlplane.operator_process import OperatorProcess
+from tests.controlplane.plane import eventually, new_namespace
 from tests.controlplane.release_cases import ALL, OWNER, REPLICAS, Releases, release, rollout, step, word
+from tests.controlplane.release_people import Person, nothing_is_left
 from tests.controlplane.release_promises import hold, is_ready, moment
+from tests.controlplane.release_record import recorded
+from tests.controlplane.release_town import Town
 
 Json = dict[str, Any]
 # It only warns, so that nothing has to be measured for the step to go on.
@@ -17,6 +24,7 @@ FRESH = {
 }
 QUARTER = {"name": "quarter", "weightPercent": 25, "minSeconds": 1, "gates": [OWNER]}
 POLICY = rollout(QUARTER, ALL, gates=[FRESH], intervalSeconds=1)
+KILLS = 8
 PODS = 2  # 2 of 3 + 2 + 2 come nearest to a quarter
 
 
@@ -116,3 +124,37 @@ async def test_a_newer_version_and_the_end_of_the_object_take_it_away(releases: 
     hold(releases.record.changes(), name)
     await releases.api.delete(MODEL_DEPLOYMENT, releases.namespace, name)
     await until_gone(releases, name)
+
+
+async def test_an_operator_that_is_killed_again_and_again_leaves_no_baseline_behind(
+    api: KubeApi, town: Town, tmp_path: Path
+) -> None:
+    chance, stop = random.Random(4), asyncio.Event()
+    by_itself = rollout(QUARTER | {"gates": []}, ALL, gates=[FRESH], intervalSeconds=1)
+    with new_namespace(town.kubectl, "reborn") as namespace, recorded(town.plane, namespace) as record:
+        releases = Releases(api, record)
+        operator = OperatorProcess(
+            town.plane,
+            tmp_path,
+            prometheus={"url": town.prometheus.url, "scrapeIntervalSeconds": 1},
+            watchNamespaces=[namespace],
+            lease={"name": "reborn", "namespace": namespace},
+        )
+        work = asyncio.create_task(Person(releases, "reborn", stop).promotes(by_itself))
+        for _ in range(KILLS):
+            with operator:
+                await asyncio.to_thread(operator.leading, 60.0)
+                await asyncio.sleep(chance.uniform(0.2, 2.5))
+                operator.kill()
+        stop.set()
+        with operator:
+            await asyncio.to_thread(operator.leading)
+            await work
+            await until_gone(releases, "reborn")
+        changes = record.changes()
+    made = {change.obj["metadata"]["uid"] for change in changes if change.name.endswith("-baseline")}
+    assert len(made) >= 1
+    told = hold(changes, "reborn")
+    nothing_is_left(told)
+    starts = [step["startTime"] for steps in told.steps.values() for step in steps]
+    assert len(starts) == len(set(starts)), "no step began twice"
