@@ -130,10 +130,11 @@ async def _in_flight(prometheus: Fleet, what: str, spread_seconds: int, seconds:
         raise BenchError(f"gates without data: {sorted(timed.undecided)}")
     looks = f"{ROLLOUTS} rollouts, 5 gates each, {what}"
     late = tuple(timed.lateness)
+    # Rollouts begin at any time; that all begin in one second is the worst case, and only informs.
+    promised = LATENESS_SECONDS if spread_seconds else None
+    moment = f"verdicts after their moment: {looks}"
     return [
-        Figure(
-            "evidence", f"verdicts after their moment: {looks}", "s", late, LATENESS_SECONDS, statistic=Statistic.P99
-        ),
+        Figure("evidence", moment, "s", late, at_most=promised, statistic=Statistic.P99),
         Figure("evidence", f"one core: {looks}", "%", (busy,), at_most=100.0),
         Figure("evidence", f"queries a minute: {looks}", "1/min", (a_minute,)),
     ]
