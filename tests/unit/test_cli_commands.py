@@ -80,7 +80,9 @@ def applied(obj: dict[str, Any], message: str = "done") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", sorted(set(cli.commands) - {"simulate"}))
-def test_every_command_that_asks_a_cluster_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_that_asks_a_cluster_has_help_with_an_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run([name, "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"Usage: kubectl millgate {name} ")
