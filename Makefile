@@ -43,11 +43,11 @@ controlplane: sync ## the operator on a real API server with a real Prometheus; 
 
 .PHONY: e2e
 e2e: sync ## real pods, real clients: a good version promoted, a bad one taken back, nothing lost
-	$(RUN) pytest e2e --ignore e2e/acceptance
+	$(RUN) pytest -s e2e --ignore e2e/acceptance
 
 .PHONY: acceptance
 acceptance: sync ## half an hour on real pods: releases under load, registries and metrics that go away, changed models
-	$(RUN) pytest e2e/acceptance
+	$(RUN) pytest -s e2e/acceptance
 
 .PHONY: test
 test: lint unit serving controlplane e2e ## everything that CI runs

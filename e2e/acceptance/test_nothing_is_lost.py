@@ -138,7 +138,10 @@ def _asserts_enough_was_asked(answers: list[Answer], seconds: float) -> None:
 
 def _tell(world: World, rollbacks: list[Rollback], answers: list[Answer], leaving: str, seconds: float) -> None:
     lasts = [
-        max((answer.end for answer in _answered_by(answers, leaving, rollback.asked, rollback.asked + 60)), default=0)
+        max(
+            (each.end for each in _answered_by(answers, leaving, rollback.asked, rollback.asked + DWELL_SECONDS)),
+            default=rollback.route.seen,
+        )
         for rollback in rollbacks
     ]
     world.figures.extend(

@@ -1,14 +1,12 @@
 """The cluster that the acceptance runs on: the demo's stack, with a registry whose data outlives its pod."""
 
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from e2e.cluster.paths import REPO_ROOT, cache
 from e2e.cluster.provider import Cluster
-from e2e.demo import images, models, stack
+from e2e.demo import images, stack, trained
 from e2e.demo.images import Images
 from e2e.demo.kubectl import Kubectl
 
@@ -36,11 +34,10 @@ class World:
 
 
 def bring_up(cluster: Cluster) -> World:
-    folder = cache() / "demo" / "models"
     with ThreadPoolExecutor() as pool:
-        training = pool.submit(_train, folder)
+        training = pool.submit(trained.models)
         made = images.build(cluster)
-        training.result()
+        folder = training.result()
     cluster.up()
     images.load(cluster, made)
     kubectl = Kubectl(cluster.status())
@@ -75,8 +72,3 @@ def _give_storage(kubectl: Kubectl, made: Images) -> None:
     """A folder of the node that any user may write to, which only a pod without restrictions can make."""
     kubectl.apply(STORAGE.read_text().replace("@IMAGE@", made.clients.reference))
     kubectl.run("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/mlflow-storage", "--timeout=120s")
-
-
-def _train(folder: Path) -> None:
-    if not models.complete(folder):
-        subprocess.run([sys.executable, "-m", "e2e.demo.training", str(folder)], cwd=REPO_ROOT, check=True)

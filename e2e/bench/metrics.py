@@ -66,11 +66,6 @@ class Metrics:
         """From now on the answers about these models say that they are bad."""
         self._bad.update(names)
 
-    def all_good(self) -> None:
-        """Every model is good again, and what was noted is forgotten."""
-        self._bad.clear()
-        self.first_bad.clear()
-
     def behave(self, mode: Mode) -> None:
         self._mode = mode
         if mode is Mode.HANGS:

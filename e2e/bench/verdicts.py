@@ -36,27 +36,30 @@ async def verdict(setting: Setting) -> list[Figure]:
 async def flight(setting: Setting) -> list[Figure]:
     """Verdict known to route at stable with 100 rollouts in flight, read every 15 seconds."""
     names = [f"flight-{number}" for number in range(IN_FLIGHT)]
-    samples: tuple[float, ...] = ()
+    count = 10 if setting.quick else 50
+    alone: tuple[float, ...] = ()
     async with Metrics() as metrics, stage_alone(**watched_by(metrics)) as here:
-        for version in range(2, 3 if setting.quick else 5):
-            with phase(f"bring {IN_FLIGHT} rollouts into a step"):
-                await _bring_into_step(here, names, interval_seconds=15, version=version)
-            with phase("all of them turn bad"):
-                samples += await _turned_bad(here, metrics, names)
-                metrics.all_good()
-    what = f"first bad answer to route at stable, {IN_FLIGHT} in flight and all bad"
-    return [Figure("flight", what, "s", samples, at_most=0.25, statistic=Statistic.P99)]
+        with phase(f"bring {IN_FLIGHT} rollouts into a step"):
+            await _bring_into_step(here, names, interval_seconds=15)
+        with phase(f"{count} of them turn bad, one after the other"):
+            for name in names[:count]:
+                alone += await _turned_bad(here, metrics, [name])
+        with phase("all of the others turn bad at once"):
+            crowd = await _turned_bad(here, metrics, names[count:])
+    return [
+        Figure("flight", f"the same with {IN_FLIGHT} in flight", "s", alone, at_most=0.25, statistic=Statistic.P99),
+        Figure("flight", f"all {len(crowd)} in flight turn bad at once", "s", crowd),
+    ]
 
 
-async def _bring_into_step(here: Stage, names: Sequence[str], *, interval_seconds: int, version: int = 2) -> None:
+async def _bring_into_step(here: Stage, names: Sequence[str], *, interval_seconds: int) -> None:
     def judged(name: str, number: int) -> dict[str, object]:
         half = endless_half(badness_gate(name, here.namespace))
         return subject(name, str(number), policy(half, intervalSeconds=interval_seconds))
 
-    if version == 2:
-        await here.apply_all([judged(name, 1) for name in names])
-        await here.promoted(names)
-    await here.apply_all([judged(name, version) for name in names])
+    await here.apply_all([judged(name, 1) for name in names])
+    await here.promoted(names)
+    await here.apply_all([judged(name, 2) for name in names])
     await here.in_step(names, "half")
     await here.until(
         lambda: all(_passes(here, name) for name in names),

@@ -1,7 +1,6 @@
 """The commands of `python -m e2e.demo`: up, down, status."""
 
 import argparse
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +8,9 @@ from pathlib import Path
 
 from e2e.cluster import provider
 from e2e.cluster.controlplane import Options
-from e2e.cluster.paths import REPO_ROOT, ClusterError, cache
+from e2e.cluster.paths import ClusterError
 from e2e.cluster.progress import phase, say
-from e2e.demo import images, report, stack, story
+from e2e.demo import images, report, stack, story, trained
 from e2e.demo.kubectl import CommandError, Kubectl
 from e2e.demo.watch import StoryError
 
@@ -45,10 +44,9 @@ def up(name: str | None) -> int:
 
 def prepare(name: str | None) -> story.Setting:
     """Cluster, images, registry, Prometheus, Millgate and the trained models: everything but the releases."""
-    folder = cache() / "demo" / "models"
     cluster = provider.choose(name, "node", Options())
     with ThreadPoolExecutor() as pool:
-        trained = pool.submit(_train, folder)
+        training = pool.submit(trained.models)
         with phase("build the images"):
             made = images.build(cluster)
         cluster.up()
@@ -59,34 +57,18 @@ def prepare(name: str | None) -> story.Setting:
             stack.clear(kubectl)
         with phase("install MLflow"):
             stack.install_platform(kubectl, made)
+        folder = training.result()
         registering = stack.Registering(kubectl, folder)
         try:
             with phase("install Millgate and Prometheus"):
                 stack.install_millgate(kubectl, made)
                 stack.await_millgate(kubectl)
-            trained.result()
             with phase("register three versions in MLflow"):
                 versions = registering.finish()
         finally:
             registering.stop()
     plugin = Path(sys.executable).with_name("kubectl-millgate")
     return story.Setting(kubectl, made, folder, versions, str(plugin))
-
-
-def _train(folder: Path) -> None:
-    """In a process of its own, whose imports take as long as starting a cluster."""
-    with phase("train three models"):
-        done = subprocess.run(
-            [sys.executable, "-m", "e2e.demo.training", str(folder)],
-            cwd=REPO_ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise CommandError(f"training ended with {done.returncode}: {done.stderr[-2000:]}")
-        for line in done.stdout.splitlines():
-            say(line)
 
 
 def how_to_go_on(name: str | None) -> str:

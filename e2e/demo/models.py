@@ -37,10 +37,5 @@ def shifted(folder: Path) -> Trained:
     return _trained(json.loads((folder / SHIFTED).read_text()))
 
 
-def complete(folder: Path) -> bool:
-    """Whether all models are there; a folder of an earlier checkout may hold the three only."""
-    return (folder / SHIFTED).exists()
-
-
 def _trained(fact: dict[str, Any]) -> Trained:
     return Trained(**{**fact, "failing_rows": tuple(fact["failing_rows"])})

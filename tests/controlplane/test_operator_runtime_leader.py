@@ -149,7 +149,7 @@ def _writes(cluster: ControlPlane, namespace: str) -> list[str]:
         f"{event['requestReceivedTimestamp']} {event['verb']} {event['objectRef']['resource']} "
         f"{event['objectRef'].get('name')} {event['objectRef'].get('subresource')}"
         for event in cluster.audit_events()
-        if event["userAgent"].startswith("millgate/")
+        if event.get("userAgent", "").startswith("millgate/")
         and event["verb"] in {"create", "update", "patch", "delete"}
         and event.get("objectRef", {}).get("namespace") == namespace
         and event["objectRef"]["resource"] != "leases"

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from millgate.rollout.advance import advance
+from millgate.rollout.freshness import with_fresh_verdicts
 from millgate.rollout.plan import Plan
 from millgate.rollout.record import recorded
 from millgate.rollout.report import next_look_seconds, with_figures
@@ -17,6 +18,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     Aborts, deadlines and verdicts are decided before anything is said about traffic, and the status that comes of it is
     stored whether or not the writes succeed. Calling it again on what it has brought about changes nothing.
     """
+    snapshot = with_fresh_verdicts(snapshot, now)
     decided = recorded(advance(snapshot, now), snapshot)
     writes = writes_for(snapshot, decided.status)
     figured = with_figures(decided, snapshot, now)
