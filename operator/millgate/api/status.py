@@ -257,9 +257,7 @@ class Status(StatusModel):
     gates: Annotated[
         tuple[GateStatus, ...], Field(max_length=32, description="The newest verdict of each gate of the step in hand.")
     ] = ()
-    detections: Annotated[
-        tuple[Detection, ...], Field(max_length=32, description="How quick Compare gates were.")
-    ] = ()
+    detections: Annotated[tuple[Detection, ...], Field(max_length=32, description="How quick Compare gates were.")] = ()
     rejected: Annotated[
         tuple[Rejected, ...],
         Field(max_length=16, description="Revisions that get no traffic until a person asks for them."),
