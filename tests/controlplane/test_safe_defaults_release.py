@@ -24,7 +24,8 @@ def events(town: Town, reason: str, name: str) -> list[str]:
 
 
 async def test_a_dry_run_warns_once_and_lets_the_release_go_on(releases: Releases, town: Town) -> None:
-    name, policy = "dry-run", judged(HALF, gate=ERRORS | {"onFail": "Alert"})
+    # A gate that only warns holds nothing: it needs the step's own time to see.
+    name, policy = "dry-run", judged(HALF | {"minSeconds": 8}, gate=ERRORS | {"onFail": "Alert"})
     async with traffic(town, name, v1=0.01, v2=0.5):
         await releases.released(release(name, "1", policy))
         await releases.apply(release(name, "2", policy))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -196,10 +196,10 @@ def _interval(past: Past) -> int:
 
 
 def _begun(request: EvidenceRequest, steps: Sequence[StepRecord]) -> EvidenceRequest:
-    rollout = request.rollout.model_copy(update={"steps": tuple(steps)})
-    return EvidenceRequest(
-        request.uid, request.namespace, request.name, rollout, request.candidate, request.stable, request.policy
-    )
+    """As it was asked when the last of `steps` was the newest one; only in that of all was it promoted already."""
+    over = len(steps) < len(request.rollout.steps)
+    changes = {"steps": tuple(steps), "stage": Stage.STEPPING if over else request.rollout.stage}
+    return replace(request, rollout=request.rollout.model_copy(update=changes))
 
 
 def _thinned(looks: list[tuple[EvidenceRequest, int]]) -> list[tuple[EvidenceRequest, int]]:
