@@ -83,7 +83,7 @@ async def test_every_verdict_of_a_rollout_is_reached_again_while_it_runs_and_whe
         assert {gate: (one["verdict"]["verdict"], one["sameAsOperator"]) for gate, one in running.items()} == {
             "errors": ("Pass", True),
             "share": ("Pass", True),
-        }
+        }, {gate: (one["operatorSaid"], one["verdict"], one["looks"][-3:]) for gate, one in running.items()}
         looks = running["errors"]["looks"]
         assert {look["step"] for look in looks} == {"tenth", "half"}
         assert sum(look["candidate"]["requests"] for look in looks if "candidate" in look) >= 100
@@ -98,7 +98,9 @@ async def test_every_verdict_of_a_rollout_is_reached_again_while_it_runs_and_whe
     assert again["looks"][-1]["verdict"] == "Fail"
     assert [look["verdict"] for look in again["looks"]].count("Fail") == 1
     good = (await explain.gates(name, "errors", "--revision", "2"))["errors"]
-    assert good["verdict"]["verdict"] == "Pass"
+    assert {look["step"] for look in good["looks"] if look["verdict"] == "Pass"} == {"tenth", "half", "all"}, good[
+        "looks"
+    ][-3:]
 
     page = await explain(name, "errors", "--plot")
     assert page.code == 0, page.err

@@ -257,7 +257,8 @@ def _course(past: Past, name: str, looks: tuple[Look, ...]) -> GateCourse:
     if said is None:
         return GateCourse(name, looks, None, None)
     text = f"{said.verdict.value} {said.reason}: {said.message}"
-    return GateCourse(name, looks, text, _figures(said) == _figures(verdict))
+    then = next((look.status for look in looks if look.status.last_check_time == said.last_check_time), None)
+    return GateCourse(name, looks, text, None if then is None else _figures(said) == _figures(then))
 
 
 def _until_failed(looks: tuple[Look, ...]) -> tuple[Look, ...]:
