@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 FACTS = "models.json"
-SHIFTED = "shifted.json"  # the facts about a fourth model, which the demo's story does not tell of
+OTHERS = "others.json"  # the facts about the fourth and fifth model, which the demo's story does not tell of
 KNOWN = "known.npy"  # the rows that the models learned from
 REPLAY = "rows.json"  # the rows that the clients replay, with their labels
 
@@ -32,9 +32,12 @@ def read(folder: Path) -> tuple[Trained, ...]:
     return tuple(_trained(fact) for fact in json.loads((folder / FACTS).read_text()))
 
 
-def shifted(folder: Path) -> Trained:
-    """A model that answers every row, and one label far too often: no error tells of it, its predictions do."""
-    return _trained(json.loads((folder / SHIFTED).read_text()))
+def others(folder: Path) -> tuple[Trained, ...]:
+    """The fourth answers every row, and one label far too often: no error tells of it, its predictions do.
+
+    The fifth raises on a fifth of the rows that the third raises on.
+    """
+    return tuple(_trained(fact) for fact in json.loads((folder / OTHERS).read_text()))
 
 
 def _trained(fact: dict[str, Any]) -> Trained:

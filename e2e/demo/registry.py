@@ -40,14 +40,14 @@ def await_server(uri: str, deadline_seconds: float) -> None:
 
 
 def register(
-    uri: str, folder: Path, mlflow: Any, *, shifted: bool = False, deadline_seconds: float = 180.0
+    uri: str, folder: Path, mlflow: Any, *, others: bool = False, deadline_seconds: float = 180.0
 ) -> dict[int, str]:
-    """The registry's version number for each trained model's; with `shifted` of that model too."""
+    """The registry's version number for each trained model's; with `others` of all five."""
     await_server(uri, deadline_seconds)
     mlflow.set_tracking_uri(uri)
     known = _known(mlflow.MlflowClient())
     made = {}
-    for model in (*models.read(folder), *([models.shifted(folder)] if shifted else [])):
+    for model in (*models.read(folder), *(models.others(folder) if others else ())):
         content = (folder / model.file).read_bytes() + (folder / model.answers_file).read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         made[model.version] = known.get(digest) or _register(mlflow, model, folder, digest)
@@ -92,7 +92,7 @@ def main() -> None:
     """The address comes by standard input, once it is known: importing MLflow takes as long as its server's start."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--shifted", action="store_true", help="register the model with shifted predictions too")
+    parser.add_argument("--others", action="store_true", help="also those that the story does not tell of")
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
     os.environ |= {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
@@ -101,7 +101,7 @@ def main() -> None:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     uri = sys.stdin.readline().strip()
     os.chdir(folder)  # MLflow adds the lock file of a project that it is started in to every model
-    print(json.dumps(register(uri, folder, mlflow, shifted=arguments.shifted)))
+    print(json.dumps(register(uri, folder, mlflow, others=arguments.others)))
 
 
 if __name__ == "__main__":
