@@ -36,7 +36,7 @@ async def verdict(setting: Setting) -> list[Figure]:
 async def flight(setting: Setting) -> list[Figure]:
     """Verdict known to route at stable with 100 rollouts in flight, read every 15 seconds."""
     names = [f"flight-{number}" for number in range(IN_FLIGHT)]
-    count = 10 if setting.quick else 50
+    count = 10 if setting.quick else 20
     alone: tuple[float, ...] = ()
     async with Metrics() as metrics, stage_alone(**watched_by(metrics)) as here:
         with phase(f"bring {IN_FLIGHT} rollouts into a step"):
