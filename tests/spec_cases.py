@@ -65,6 +65,10 @@ def compare(**fields: Any) -> Json:
     return gate(type="Compare", compare={"preset": "Errors", **fields})
 
 
+def statistic(kind: str, **fields: Any) -> Json:
+    return gate(type="Compare", compare={"statistic": kind, **fields})
+
+
 def query(**fields: Any) -> Json:
     return gate(type="Query", query={"promql": "up", **fields})
 
@@ -154,9 +158,85 @@ RULES = (
     ),
     Case(
         f"{STEP_GATE}.compare",
-        "`quantile` may not be specified unless `preset` is 'Latency'",
-        accepted=(compare(preset="Latency", quantile="0.9"), compare(preset="Latency")),
-        refused=(compare(quantile="0.9"),),
+        "exactly one of `preset` or `statistic` must be specified",
+        accepted=(compare(), statistic("Rate", numerator="errors", denominator="requests")),
+        refused=(
+            gate(type="Compare", compare={}),
+            statistic("Rate", preset="Errors", numerator="errors", denominator="requests"),
+        ),
+    ),
+    Case(
+        f"{STEP_GATE}.compare",
+        "`numerator` and `denominator` must be specified when `statistic` is 'Rate' or 'Mean', and only then",
+        accepted=(
+            statistic("Rate", numerator='requests{code=~"5.."}', denominator="requests"),
+            statistic("Mean", numerator="tokens_total", denominator="requests"),
+        ),
+        refused=(
+            statistic("Rate"),
+            statistic("Mean", numerator="tokens_total"),
+            statistic("Rate", denominator="requests"),
+            statistic("Exceedance", histogram="seconds", numerator="a", denominator="b"),
+            compare(numerator="a", denominator="b"),
+        ),
+    ),
+    Case(
+        f"{STEP_GATE}.compare",
+        "`histogram` must be specified when `statistic` is 'Exceedance' or 'Distribution', and only then",
+        accepted=(statistic("Exceedance", histogram="seconds"), statistic("Distribution", histogram="score")),
+        refused=(
+            statistic("Exceedance"),
+            statistic("Distribution"),
+            statistic("Rate", numerator="a", denominator="b", histogram="seconds"),
+            compare(histogram="seconds"),
+        ),
+    ),
+    Case(
+        f"{STEP_GATE}.compare",
+        "`passRatio` must be greater than `maxRatio`",
+        accepted=(
+            compare(passRatio="1.3"),
+            compare(maxRatio="1.5", passRatio="2"),
+            compare(reference="Before", passRatio="2.1"),
+        ),
+        refused=(
+            compare(passRatio="1.2"),
+            compare(maxRatio="2", passRatio="2"),
+            compare(reference="Before", passRatio="2"),
+        ),
+    ),
+    Case(
+        f"{STEP_GATE}.compare",
+        "`maxRatio` and `passRatio` may not be specified for a distribution: its margin is `minEffect`",
+        accepted=(
+            compare(preset="Predictions", minEffect="0.1"),
+            statistic("Distribution", histogram="score", minEffect="0.1"),
+        ),
+        refused=(
+            compare(preset="Predictions", maxRatio="1.5"),
+            compare(preset="Features", passRatio="2"),
+            statistic("Distribution", histogram="score", maxRatio="1.5"),
+        ),
+    ),
+    Case(
+        f"{STEP_GATE}.compare",
+        "`quantile` may not be specified unless `preset` is 'Latency' or `statistic` is 'Exceedance'",
+        accepted=(
+            compare(preset="Latency", quantile="0.9"),
+            compare(preset="Latency"),
+            statistic("Exceedance", histogram="seconds", quantile="0.9"),
+        ),
+        refused=(compare(quantile="0.9"), statistic("Distribution", histogram="score", quantile="0.9")),
+    ),
+    Case(
+        f"{STEP_GATE}.compare",
+        "`reference` must not be 'Training' unless `preset` is 'Predictions' or 'Features'",
+        accepted=(
+            compare(preset="Predictions", reference="Training"),
+            compare(preset="Features", reference="Training"),
+            compare(reference="Baseline"),
+        ),
+        refused=(compare(reference="Training"), statistic("Distribution", histogram="score", reference="Training")),
     ),
     Case(
         f"{STEP_GATE}.compare",
@@ -175,6 +255,15 @@ RULES = (
         "`min` must be less than or equal to `max`",
         accepted=(query(min="0.1", max="0.1"), query(min="-2", max="-1")),
         refused=(query(min="10", max="9"), query(min="-1", max="-2")),
+    ),
+    Case(
+        STEP_GATE,
+        "`onFail` may not be specified when `type` is 'Approval'",
+        accepted=(
+            gate(type="Job", job=JOB["job"], onFail="Hold"),
+            gate(type="Query", query=QUERY["query"], onFail="Alert"),
+        ),
+        refused=(gate(type="Approval", onFail="Hold"),),
     ),
     Case(
         STEP_GATE,
@@ -202,9 +291,13 @@ RULES = (
     ),
     Case(
         "spec.rollout.steps[0]",
-        "`gates` must not be of type 'Compare' when `weightPercent` is 0 or 100: both revisions must get requests",
-        accepted=(steps(step(1, ERRORS), gates=[]), steps(step(0, JOB, QUERY, APPROVAL))),
-        refused=(steps(step(0, ERRORS), gates=[]), rollout(steps=[step(100, ERRORS)], gates=[])),
+        "`gates` must not be of type 'Compare' when `weightPercent` is 0: the candidate must get requests",
+        accepted=(
+            steps(step(1, ERRORS), gates=[]),
+            steps(step(0, JOB, QUERY, APPROVAL)),
+            rollout(steps=[step(100, ERRORS)], gates=[]),
+        ),
+        refused=(steps(step(0, ERRORS), gates=[]),),
     ),
     Case(
         "spec.rollout",
@@ -223,20 +316,6 @@ RULES = (
         "`gates` of the rollout must be of type 'Compare' or 'Query': a 'Job' or an 'Approval' belongs to a step",
         accepted=(rollout(gates=[ERRORS, QUERY]), rollout(gates=[])),
         refused=(rollout(gates=[JOB]), rollout(gates=[ERRORS, APPROVAL])),
-    ),
-    Case(
-        "spec.rollout",
-        "`gates` of the rollout must not be of type 'Compare' without a step whose `weightPercent` is between "
-        "1 and 99: both revisions must get requests",
-        accepted=(
-            rollout(strategy="BigBang", gates=[QUERY]),
-            steps(step(50), strategy="BlueGreen", gates=[ERRORS]),
-        ),
-        refused=(
-            rollout(strategy="BigBang", gates=[ERRORS]),
-            rollout(strategy="BlueGreen", gates=[QUERY, ERRORS]),
-            steps(step(0), gates=[ERRORS]),
-        ),
     ),
     Case(
         "spec.rollout",

@@ -15,7 +15,10 @@ STORAGE = Path(__file__).with_name("storage.yaml")
 
 @dataclass(frozen=True)
 class World:
-    """`versions`: the registry's numbers of the demo's models 1 to 3. `figures`: what was measured, told at the end."""
+    """`versions`: the registry's numbers of the demo's five models.
+
+    `figures`: what was measured, told at the end.
+    """
 
     cluster: Cluster
     kubectl: Kubectl
@@ -26,8 +29,11 @@ class World:
 
     def millgate(self, *words: str) -> str:
         """`kubectl millgate WORDS`, as a person types it. Raises CommandError."""
-        plugin = Path(sys.executable).with_name("kubectl-millgate")
-        return self.kubectl.command([str(plugin), *words, "-n", stack.MODEL_NAMESPACE])
+        return self.kubectl.command([self.plugin, *words, "-n", stack.MODEL_NAMESPACE])
+
+    @property
+    def plugin(self) -> str:
+        return str(Path(sys.executable).with_name("kubectl-millgate"))
 
 
 def bring_up(cluster: Cluster) -> World:
@@ -42,7 +48,7 @@ def bring_up(cluster: Cluster) -> World:
     kubectl.apply(stack.render("namespaces"))
     _give_storage(kubectl, made)
     start_registry(kubectl, made)
-    registering = stack.Registering(kubectl, folder)
+    registering = stack.Registering(kubectl, folder, others=True)
     try:
         stack.install_millgate(kubectl, made, allowedImagePrefixes=["localhost/"])
         stack.await_millgate(kubectl)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from e2e.bench import changes, core, idle, outage, restart, verdicts
+from e2e.bench import changes, core, evidence, idle, outage, restart, verdicts
 from e2e.bench.figures import Figure, as_json, as_markdown
 from e2e.bench.stage import BenchError, Setting
 from e2e.cluster.paths import ClusterError
@@ -23,6 +23,7 @@ ROWS: dict[str, Row] = {
     "idle": idle.idle,
     "start": idle.start,
     "core": core.core,
+    "evidence": evidence.evidence,
 }
 EXAMPLE = """\
 examples:

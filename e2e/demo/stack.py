@@ -74,12 +74,13 @@ def await_millgate(kubectl: Kubectl) -> None:
 class Registering:
     """Imports MLflow while its server starts, and registers through a port-forward once it is there."""
 
-    def __init__(self, kubectl: Kubectl, folder: Path) -> None:
+    def __init__(self, kubectl: Kubectl, folder: Path, *, others: bool = False) -> None:
         self._kubectl = kubectl
-        self._process = kubectl.start([sys.executable, "-m", "e2e.demo.registry", str(folder)], stdin=True)
+        words = [sys.executable, "-m", "e2e.demo.registry", str(folder), *(["--others"] if others else [])]
+        self._process = kubectl.start(words, stdin=True)
 
     def finish(self) -> dict[int, str]:
-        """The registry's version numbers of the three models. Raises CommandError."""
+        """The registry's version numbers of the three models, or of all five. Raises CommandError."""
         self._kubectl.await_rollout(PLATFORM_NAMESPACE, "mlflow")
         words = ["kubectl", "port-forward", "-n", PLATFORM_NAMESPACE, "service/mlflow", ":5000"]
         forwarding = self._kubectl.start(words, stderr=subprocess.DEVNULL)

@@ -7,10 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from millgate_serving import __version__
+from millgate_serving.distributions import Distributions
+from millgate_serving.engine import Outputs
 from millgate_serving.loading import ReadyModel
 from millgate_serving.logs import Sparingly, described
+from millgate_serving.measured import Measured
 from millgate_serving.metrics import Metrics
 from millgate_serving.settings import Settings
 from millgate_serving.validation import Refusal
@@ -48,6 +52,7 @@ class App:
         self._settings = settings
         self._metrics = metrics
         self._ready: ReadyModel | None = None
+        self._distributions = Distributions(Measured("none"))
         self._tail = b""
         self._model_seconds = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -68,9 +73,14 @@ class App:
     def serve(self, ready: ReadyModel, load_seconds: float) -> None:
         """From now on requests are answered by this model."""
         self._metrics.load_seconds = load_seconds
+        self._distributions = self._metrics.measure(ready.measured)
         name, number = self._settings.model_name, self._settings.model_version
         self._tail = b',"model":' + _encode(name) + b',"version":' + _encode(number) + b"}"
         self._ready = ready
+
+    def count(self) -> None:
+        """Called every half second, so that nothing waits for long where requests are few."""
+        self._distributions.count()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["path"] == "/predict":
@@ -140,6 +150,8 @@ class App:
                 headers.append((b"allow", b"POST"))
             await self._send(scope, send, status, body, headers)
             self._metrics.answered(status, time.perf_counter() - started)
+            if self._distributions.due:
+                self._distributions.count()
         except _ClientGoneError:
             pass  # there is nobody to answer, and nothing to blame the model for
         finally:
@@ -156,8 +168,15 @@ class App:
             return 503, error_body("the model is not loaded yet")
         if len(body) > _INLINE_BYTES or self._model_seconds > _INLINE_SECONDS:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, self._answer, ready, body)
+            return await loop.run_in_executor(self._thread, self._answer_and_count, ready, body)
         return self._answer(ready, body)
+
+    def _answer_and_count(self, ready: ReadyModel, body: bytes) -> Answer:
+        """In the model's thread: thousands of rows must not be counted on the event loop."""
+        answer = self._answer(ready, body)
+        if self._distributions.due:
+            self._distributions.count()
+        return answer
 
     def _answer(self, ready: ReadyModel, body: bytes) -> Answer:
         """Decode, run, encode. On the loop or in the model's thread; only the model itself can make it a 500."""
@@ -169,12 +188,15 @@ class App:
             self._errors.log("request not understood", "error", **described(error))
             return 400, error_body("the body cannot be read")
         started = time.perf_counter()
+        outputs = None
         try:
             outputs = ready.predict(arrays)
             answer = self._encoded(outputs)
         except Exception as error:  # noqa: BLE001 - whatever the model raises is the model's failure
             self._log_failure(error)
             return 500, error_body("the model failed to answer")
+        finally:
+            self._distributions.leave(arrays, outputs)
         if len(body) <= _INLINE_BYTES:
             self._learn(time.perf_counter() - started)
         return 200, answer
@@ -183,11 +205,11 @@ class App:
         """A moving mean of 16. One long time is cut, as it may be the machine's and not the model's."""
         self._model_seconds += (min(seconds, 4 * _INLINE_SECONDS) - self._model_seconds) / 16
 
-    def _encoded(self, outputs: list[tuple[str, Any]]) -> bytes:
+    def _encoded(self, outputs: Outputs) -> bytes:
         """The first output is the prediction; further ones follow by name. Built from parts that never change."""
-        head = b'{"predictions":' + _encode(outputs[0][1])
+        head = b'{"predictions":' + _encode(_plain(outputs[0][1]))
         if len(outputs) > 1:
-            head += b',"outputs":' + _encode(dict(outputs[1:]))
+            head += b',"outputs":' + _encode({name: _plain(values) for name, values in outputs[1:]})
         return head + self._tail
 
     def _log_failure(self, error: Exception) -> None:
@@ -213,6 +235,11 @@ def _is_json(content_type: bytes) -> bool:
     kind, _, parameters = content_type.lower().partition(b";")
     charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
     return kind.strip() == b"application/json" and charset in {b"", b"utf-8", b"utf8", b"us-ascii"}
+
+
+def _plain(values: Any) -> Any:
+    """JSON values; lists of maps (ZipMap) are such already."""
+    return values.tolist() if isinstance(values, np.ndarray) else values
 
 
 def _end_connection(scope: Message) -> None:

@@ -8,12 +8,16 @@ from millgate_serving.mlmodel import MlModel
 from millgate_serving.validation import Arrays, Layout
 
 Outputs = list[tuple[str, Any]]
-"""Names and JSON values, one entry a row; the first is the prediction."""
+"""Names with arrays or lists, one entry a row; the first is the prediction."""
 
 
 class Engine(Protocol):
     @property
     def layout(self) -> Layout: ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Their names, in the order of an answer."""
 
     def run(self, arrays: Arrays) -> Outputs:
         """Whatever the model raises goes through."""

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     SIGNATURE_MISMATCH = "SignatureMismatch"
     LOAD_FAILED = "LoadFailed"
     INPUT_EXAMPLE_FAILED = "InputExampleFailed"
+    PROFILE_INVALID = "ProfileInvalid"
     INTERNAL_ERROR = "InternalError"
 
 

@@ -4,12 +4,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from millgate_serving import engine, example, mlmodel, validation
+from millgate_serving import engine, example, measured, mlmodel, validation
 from millgate_serving.artefact import Manifest, manifest_of, verify
 from millgate_serving.engine import Engine, Outputs
 from millgate_serving.failure import Reason, ServingError
 from millgate_serving.fetch import fetch
 from millgate_serving.logs import described, log
+from millgate_serving.measured import Answered, Measured
 from millgate_serving.mlmodel import MlModel
 from millgate_serving.settings import Settings
 from millgate_serving.validation import Arrays, Decode, Refusal
@@ -37,6 +38,7 @@ class ReadyModel:
     digest: str
     decode: Decode
     engine: Engine
+    measured: Measured
 
     def predict(self, arrays: Arrays) -> Outputs:
         return self.engine.run(arrays)
@@ -55,12 +57,14 @@ def load(settings: Settings, progress: Progress) -> ReadyModel:
     progress.timings["loadSeconds"] = _since(started)
 
     started = time.monotonic()
+    answered = None
     if model.example is not None:
-        _answer_example(model.example, decode, loaded.engine)
+        answered = _answer_example(model.example, decode, loaded.engine)
         progress.example_answered = True
     progress.timings["predictSeconds"] = _since(started)
     digest = progress.manifest.digest if progress.manifest else ""
-    return ReadyModel(model, loaded.flavour, digest, decode, loaded.engine)
+    chosen = measured.choose(model, loaded.engine, answered, settings.max_features)
+    return ReadyModel(model, loaded.flavour, digest, decode, loaded.engine, chosen)
 
 
 def _on_disk(settings: Settings, progress: Progress) -> Path:
@@ -92,9 +96,10 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
         raise ServingError(Reason.STORAGE_FAILED, f"cannot write the manifest: {error.strerror}") from error
 
 
-def _answer_example(document: dict[str, object], decode: Decode, model: Engine) -> None:
+def _answer_example(document: dict[str, object], decode: Decode, model: Engine) -> Answered:
     try:
-        model.run(decode(example.request_body(document)))
+        arrays = decode(example.request_body(document))
+        return Answered(arrays, model.run(arrays))
     except ServingError:
         raise
     except Refusal as error:

@@ -1,4 +1,4 @@
-"""The command line: `millgate-serving serve` (the default) and `millgate-serving preflight`."""
+"""The command line: `millgate-serving serve` (the default), `preflight`, and `profile` for training code."""
 
 import os
 import signal
@@ -8,19 +8,23 @@ from types import FrameType
 # ONNX Runtime (since 1.29, on Linux too) and MLflow send usage data home unless they are told not to. A user's model is
 # nobody's business, so this is not a setting.
 _PRIVACY = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-_USAGE = "usage: millgate-serving [serve | preflight]"
+_USAGE = "usage: millgate-serving [serve | preflight | profile MODEL --data FILE]"
 
 
 def main() -> None:
     """Exit code 0, 1 (the model cannot be served) or 75 (nothing can be said about the model)."""
     command = sys.argv[1] if len(sys.argv) > 1 else "serve"
-    if len(sys.argv) > 2 or command not in {"serve", "preflight"}:
+    if (len(sys.argv) > 2 and command != "profile") or command not in {"serve", "preflight", "profile"}:
         print(_USAGE, file=sys.stderr)  # noqa: T201 - a command line
         raise SystemExit(2)
     # Before the libraries are imported, which read these at once.
     os.environ.update(_PRIVACY)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, "1")  # a pod has the share of a core that it was given, not the node's cores
+    if command == "profile":
+        from millgate_serving import profile_command  # noqa: PLC0415 - imports numpy
+
+        raise SystemExit(profile_command.run(sys.argv[2:]))
     signal.signal(signal.SIGTERM, _end_at_once)
     from millgate_serving.commands import run  # noqa: PLC0415 - imports numpy
 

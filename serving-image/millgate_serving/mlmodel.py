@@ -50,6 +50,11 @@ def read(directory: Path) -> MlModel:
     )
 
 
+def read_signature(directory: Path) -> Signature:
+    """Of a model whose other files need not be there. Raises as `read` does."""
+    return signature.read(_document(directory).get("signature"))
+
+
 def _document(directory: Path) -> dict[str, Any]:
     try:
         document = yaml.load(_read_bounded(directory / "MLmodel"), Loader=_Loader)  # noqa: S506 - a safe loader

@@ -41,7 +41,8 @@ class OnnxEngine:
         columns_apart = bool(signature.columns) and not self.layout.matrix
         self._shapes = [(-1, 1) if columns_apart and len(node.shape) == 2 else None for node in self._inputs]
         outputs = session.get_outputs()
-        self._outputs = [node.name for node in outputs]
+        self.outputs = tuple(node.name for node in outputs)
+        # A declared [rows, 1] is one value a row, as scikit-learn answers; lists of maps (ZipMap) have no shape.
         self._single = [len(node.shape) == 2 and node.shape[1] == 1 for node in outputs]
 
     def run(self, arrays: Arrays) -> Outputs:
@@ -49,10 +50,10 @@ class OnnxEngine:
             name: array if shape is None else array.reshape(shape)
             for name, array, shape in zip(self._names, arrays, self._shapes, strict=True)
         }
-        results = self._session.run(self._outputs, feeds)
+        results = self._session.run(self.outputs, feeds)
         return [
-            (name, _plain(result, single=single))
-            for name, result, single in zip(self._outputs, results, self._single, strict=True)
+            (name, result.ravel() if single else result)
+            for name, result, single in zip(self.outputs, results, self._single, strict=True)
         ]
 
 
@@ -71,13 +72,6 @@ def load(model: MlModel) -> OnnxEngine:
     except Exception as error:
         raise ServingError(Reason.LOAD_FAILED, f"ONNX Runtime cannot load the model: {_first_line(error)}") from error
     return OnnxEngine(session, model.signature)
-
-
-def _plain(result: Any, *, single: bool) -> Any:
-    """JSON values. A declared [rows, 1] is one value a row, as scikit-learn answers; maps of ZipMap stay maps."""
-    if isinstance(result, np.ndarray):
-        return (result.ravel() if single else result).tolist()
-    return result
 
 
 def _assigned(nodes: list[Any], signature: Signature) -> list[Any]:

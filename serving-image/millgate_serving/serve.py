@@ -13,6 +13,7 @@ from millgate_serving.app import App
 from millgate_serving.failure import ExitCode, Reason, ServingError
 from millgate_serving.loading import Progress, ReadyModel, load
 from millgate_serving.logs import described, log
+from millgate_serving.measured import Measured
 from millgate_serving.metrics import Metrics
 from millgate_serving.server import Server, listen
 from millgate_serving.settings import Settings
@@ -74,6 +75,7 @@ class Serving:
         gc.collect()
         gc.freeze()  # what is loaded stays: the collector need not look at it again
         self._app.serve(ready, seconds)
+        _tell(ready.measured)
         log(
             "ready",
             seconds=round(seconds, 3),
@@ -81,3 +83,17 @@ class Serving:
             flavour=ready.flavour,
             timings=self._progress.timings,
         )
+
+
+def _tell(measured: Measured) -> None:
+    """What /metrics will show of requests and answers, and what it will not."""
+    log(
+        "distributions",
+        level="info" if measured.source == "training" else "warning",
+        source=measured.source,
+        features=len(measured.features),
+        outputs=len(measured.outputs),
+        featuresLeftOut=measured.features_left_out,
+        outputsLeftOut=measured.outputs_left_out,
+        leftOut=measured.left_out,
+    )

@@ -26,6 +26,7 @@ _KEEP_ALIVE_SECONDS = 620
 _FINISH_SECONDS = 30
 _BACKLOG = 2048
 _AGE_JITTER = 0.1
+_TICKS_BETWEEN_COUNTS = 5  # uvicorn ticks ten times a second
 
 
 def listen(port: int) -> socket.socket:
@@ -71,6 +72,8 @@ class Server(uvicorn.Server):
         log("draining", signal=signal.Signals(sig).name, seconds=seconds)
 
     async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_BETWEEN_COUNTS == 0:
+            self._app.count()
         if self._drained_at is not None and time.monotonic() >= self._drained_at:
             self.should_exit = True
         return await super().on_tick(counter)

@@ -33,6 +33,7 @@ class Settings:
     model_path: Path | None
     allow_code_execution: bool
     log_model_errors: bool
+    max_features: int
     port: int
     drain_seconds: float
     max_connection_age_seconds: float
@@ -62,6 +63,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         model_path=Path(baked_in) if baked_in else None,
         allow_code_execution=_flag(environment, "MILLGATE_ALLOW_CODE_EXECUTION"),
         log_model_errors=_flag(environment, "MILLGATE_LOG_MODEL_ERRORS"),
+        max_features=int(_number(environment, "MILLGATE_MAX_FEATURES", 64, 1000)),
         port=int(_number(environment, "MILLGATE_PORT", 8080, 65535)),
         drain_seconds=_number(environment, "MILLGATE_DRAIN_SECONDS", 15, 3600),
         max_connection_age_seconds=_number(environment, "MILLGATE_MAX_CONNECTION_AGE_SECONDS", 30, 86400),

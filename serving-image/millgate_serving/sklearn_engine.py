@@ -30,6 +30,7 @@ class SklearnEngine:
     def __init__(self, predict: Callable[[Any], Any], signature: Signature) -> None:
         from pandas import DataFrame  # type: ignore[import-untyped]  # noqa: PLC0415 - only in the full image
 
+        self.outputs = ("predictions",)
         self._predict = predict
         self._frame = DataFrame
         self._names = [column.name for column in signature.columns]
@@ -38,14 +39,15 @@ class SklearnEngine:
         self.layout = Layout(dtypes, matrix=alike, missing_text=True)
 
     def run(self, arrays: Arrays) -> Outputs:
-        return [("predictions", np.asarray(self._predict(self._data(arrays))).tolist())]
+        return [(self.outputs[0], np.asarray(self._predict(self._data(arrays))))]
 
     def _data(self, arrays: Arrays) -> Any:
+        """A copy: many pipelines fill gaps in place, and what was asked is counted after the answer."""
         if not self._names:
-            return arrays[0]
+            return arrays[0].copy()
         if self.layout.matrix:
-            return self._frame(arrays[0], columns=self._names)
-        return self._frame(dict(zip(self._names, arrays, strict=True)))
+            return self._frame(arrays[0], columns=self._names, copy=True)
+        return self._frame(dict(zip(self._names, arrays, strict=True)), copy=True)
 
 
 def load(model: MlModel) -> SklearnEngine:

@@ -6,7 +6,10 @@ import pytest
 
 from e2e.cluster.controlplane import ControlPlane
 from millgate.kube.api import KubeApi
+from millgate.sources.prometheus import Prometheus
+from tests.controlplane.evidence_case import Counting
 from tests.controlplane.plane import Clerk, Kubectl, control_plane, new_namespace
+from tests.controlplane.prometheus_process import Page, PrometheusProcess
 from tests.controlplane.release_cases import Releases
 from tests.controlplane.release_town import Town, open_town
 
@@ -59,3 +62,21 @@ def town(cluster: ControlPlane, kubectl: Kubectl, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def releases(api: KubeApi, town: Town) -> Releases:
     return Releases(api, town.record)
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusProcess]:
+    """A real Prometheus for the tests of one file, each of which tells a story in a namespace of its own."""
+    page = Page()
+    process = PrometheusProcess(tmp_path_factory.mktemp("prometheus"), page)
+    process.start()
+    yield process
+    process.stop()
+    page.close()
+
+
+@pytest.fixture
+def metrics(prometheus: PrometheusProcess) -> Iterator[Counting]:
+    client = Prometheus(prometheus.url, timeout_seconds=10)
+    yield Counting(client)
+    client.close()

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -82,8 +82,11 @@ def _selector(name: str, labels: Mapping[str, str]) -> str:
 class PrometheusProcess:
     """One Prometheus on loopback. It scrapes `page`, and takes remote writes of samples from any past time."""
 
-    def __init__(self, folder: Path, page: Page) -> None:
+    def __init__(self, folder: Path, page: Page | str, *, flags: Sequence[str] = ()) -> None:
+        """`page`: what it scrapes, or its address."""
+        address = page if isinstance(page, str) else page.address
         self._folder = folder
+        self._flags = flags
         self._binary = ControlPlane.prometheus()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
@@ -94,7 +97,7 @@ storage: {{tsdb: {{out_of_order_time_window: 7d}}}}
 scrape_configs:
 - job_name: page
   honor_labels: true
-  static_configs: [{{targets: ["{page.address}"]}}]
+  static_configs: [{{targets: ["{address}"]}}]
 """
         )
 
@@ -111,6 +114,7 @@ scrape_configs:
                     f"--storage.tsdb.path={self._folder}/data",
                     f"--web.listen-address=127.0.0.1:{self.port}",
                     "--web.enable-remote-write-receiver",
+                    *self._flags,
                 ],
                 stdout=log,
                 stderr=log,
@@ -154,6 +158,10 @@ scrape_configs:
         """It accepts connections and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        # A thread that waits for a processor may still answer: it stops when it gets one.
+        while any(stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in tasks.glob("*/stat")):
+            time.sleep(0.01)
         try:
             yield
         finally:

@@ -115,6 +115,7 @@ class Told:
             return
         assert candidate is not None, f"no-blind-step {where}: open without a candidate"
         assert begun > 0, f"no-blind-step {where}: open, step weight {begun}"
+        parts |= {f"{stable['hash']}-baseline"} if stable else set()
         strangers = {hash_ for hash_, count in self.ready().items() if count} - parts - {candidate["hash"]}
         assert not strangers, f"no-blind-step {where}: {strangers} get requests and play no part"
 

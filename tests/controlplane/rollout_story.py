@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from millgate.api.spec import Compare, ComparePreset, Gate, GateType, ModelDeploymentSpec, Query
 from millgate.api.status import RolloutStatus, Stage, Status, StepRecord, Track
-from millgate.controller.evidence import EvidenceRequest, evidence_request
+from millgate.evidence.reader import EvidenceRequest, evidence_request
 from tests.controlplane.prometheus_process import NOON
 
 SCRAPE_SECONDS = 5
@@ -76,12 +76,13 @@ class Story:
 
     def request(self, seconds: float) -> EvidenceRequest:
         steps = [{"name": name, "weightPercent": weight} for name, weight, _ in self.steps]
+        last = [] if steps and steps[-1]["weightPercent"] == 100 else [{"name": "all", "weightPercent": 100}]
         spec = ModelDeploymentSpec.model_validate(
             {
                 "model": {"name": "fraud", "version": "2"},
                 "rollout": {
                     "intervalSeconds": self.interval_seconds,
-                    "steps": [*steps, {"name": "all", "weightPercent": 100}],
+                    "steps": [*steps, *last],
                     "gates": [gate.model_dump(mode="json", by_alias=True, exclude_none=True) for gate in self.gates],
                 },
             }

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from millgate.api.status import GateStatus
-from millgate.controller.evidence import EvidenceReader
+from millgate.evidence.reader import EvidenceReader
 from millgate.sources.prometheus import Prometheus
 from tests.controlplane.prometheus_process import SCRAPE_SECONDS, Page, PrometheusProcess
 from tests.controlplane.rollout_story import CANDIDATE, STABLE, Story, errors_gate

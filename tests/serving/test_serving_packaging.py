@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from millgate_serving.failure import Reason, ServingError
+from millgate_serving.measured import Measured, Place, Variable
 from millgate_serving.metrics import Metrics
 from millgate_serving.settings import read
+from millgate_serving.summary import Categorical, Numeric
 
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "serving-image"
@@ -58,6 +60,7 @@ def test_the_default_image_is_the_full_one_and_runs_without_root_or_shell():
     assert text.count("--require-hashes") == text.count("pip install") == 2
 
 
+ENDS = ("_category_total", "_missing_total")
 PAGE = (ROOT / "docs/serving.md").read_text()
 
 
@@ -78,6 +81,14 @@ def test_every_variable_that_is_read_is_documented():
 def test_every_metric_is_documented():
     metrics = Metrics(read({"MILLGATE_MODEL_NAME": "x", "MILLGATE_MODEL_PATH": "/x"}))
     metrics.load_seconds = 1
+    summaries = Numeric("n", (), (0,), min=0.0, max=0.0), Categorical("c", (), (0,))
+    variables = tuple(Variable(summary, Place(0, 0)) for summary in summaries)
+    metrics.measure(Measured("training", variables, variables))
     names = re.findall(r"^# TYPE (\S+)", metrics.exposition().decode(), re.MULTILINE)
-    assert len(names) == 6
-    assert [name for name in names if f"`{name}" not in PAGE] == []
+    assert len(names) == 6 + 2 + 2 * 4 + 2 * 3
+    # The families of training share a line.
+    shared = {f"millgate_training_{side}{end}" for side in ("prediction", "feature") for end in ENDS}
+    assert [name for name in names if f"`{name}" not in PAGE and name not in shared] == []
+    for side in ("prediction", "feature"):
+        (line,) = (line for line in PAGE.splitlines() if line.startswith(f"| `millgate_training_{side}_bucket`"))
+        assert [end for end in ENDS if f"`…{end}`" not in line] == []

@@ -13,6 +13,7 @@ from serving_process import serving
 from millgate_serving import settings, validation
 from millgate_serving.app import App
 from millgate_serving.loading import ReadyModel
+from millgate_serving.measured import Measured
 from millgate_serving.metrics import Metrics
 from millgate_serving.signature import Column, Signature, Tensor
 from millgate_serving.validation import Layout, Refusal
@@ -204,7 +205,7 @@ async def test_a_defect_of_a_decoder_is_never_a_server_error():
     def defective(_body):
         raise ZeroDivisionError
 
-    app.serve(ReadyModel(None, "onnx", "", defective, None), load_seconds=1)
+    app.serve(ReadyModel(None, "onnx", "", defective, None, Measured("none")), load_seconds=1)
 
     async def receive():
         return {"type": "http.request", "body": b"{}", "more_body": False}

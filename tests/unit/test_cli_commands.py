@@ -68,7 +68,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Server]:
         async def connection(_options: Any) -> Any:
             yield server, server.namespace
 
-        monkeypatch.setattr(commands, "_connection", connection)
+        monkeypatch.setattr(commands, "connection", connection)
         return server
 
     return with_answers
@@ -79,8 +79,10 @@ def applied(obj: dict[str, Any], message: str = "done") -> dict[str, Any]:
     return {**obj, "status": {**obj["status"], "lastRequest": last}}
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
-def test_every_command_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", sorted(set(cli.commands) - {"simulate"}))
+def test_every_command_that_asks_a_cluster_has_help_with_an_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run([name, "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"Usage: kubectl millgate {name} ")

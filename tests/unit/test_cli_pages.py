@@ -59,6 +59,16 @@ def test_a_table_has_the_columns_of_kubectl_get() -> None:
     ]
 
 
+def test_after_promotion_a_failure_that_asks_a_person_is_shown_with_both_answers() -> None:
+    asked = objects.kept_warm()
+    said = ("False", "AwaitingDecision", "shift failed and waits for a person")
+    asked["status"]["conditions"] = objects.conditions(CandidateHealthy=said)
+    page = detail(read(asked), objects.NOW, Style())
+    assert "a person is asked: kubectl millgate rollback fraud -n risk   (or promote, to let it pass)" in page
+    assert "is kept warm until" in page
+    assert "a person is asked" not in detail(read(objects.kept_warm()), objects.NOW, Style())
+
+
 def test_history_with_a_rollout_in_flight() -> None:
     hold_against("history", history(read(objects.stepping()), objects.NOW, Style()))
 

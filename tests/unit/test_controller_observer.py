@@ -8,9 +8,9 @@ import pytest
 
 from millgate.api.spec import ModelDeploymentSpec
 from millgate.api.status import GateStatus, RolloutStatus, Stage, Status, StepRecord, Track, Verdict
-from millgate.controller.evidence import evidence_request
 from millgate.controller.observer import Observer, Visit
 from millgate.controller.telemetry import Telemetry
+from millgate.evidence.reader import evidence_request
 from tests.unit.until import until
 
 KEY = ("risk", "fraud")

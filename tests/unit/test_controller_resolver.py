@@ -191,6 +191,14 @@ async def test_one_that_asks_a_new_question_lets_the_old_one_go(resolver, regist
     assert registry.asked == asked
 
 
+def query_gate(promql, name="share"):
+    return {"name": name, "type": "Query", "query": {"promql": promql, "max": "1"}}
+
+
+def rate(numerator, denominator):
+    return {"statistic": "Rate", "numerator": numerator, "denominator": denominator}
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
@@ -219,6 +227,39 @@ async def test_what_the_platform_does_not_allow_is_refused_by_name(resolver, acc
     target = await resolver.target(KEY, spec(**fields), None)
     assert (target.problem.reason, target.permanent, target.revision) == (reason, True, None)
     assert registry.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("rollout", "words"),
+    [
+        ({"gates": [query_gate('up{namespace="other"}')]}, "`spec.rollout.gates[0].query.promql`: this could leave"),
+        (
+            {"gates": [query_gate("up"), query_gate("a b", "late")]},
+            "gates[1].query.promql`: not PromQL, at character 3",
+        ),
+        (
+            {"steps": [{"name": "all", "weightPercent": 100, "gates": [query_gate("sum(up")]}]},
+            "`spec.rollout.steps[0].gates[0].query.promql`: not PromQL: unclosed left parenthesis, at character 7",
+        ),
+        (
+            {"gates": [{"name": "x", "type": "Compare", "compare": rate("e{", "r")}]},
+            "`spec.rollout.gates[0].compare.numerator`: 'e{' is not a selector",
+        ),
+        (
+            {"gates": [{"name": "x", "type": "Compare", "compare": rate("e", 'r{a="b" or c="d"}')}]},
+            "`spec.rollout.gates[0].compare.denominator`",
+        ),
+    ],
+)
+async def test_a_query_that_may_not_be_asked_is_refused_with_its_field_and_its_character(resolver, rollout, words):
+    target = await resolver.target(KEY, spec(rollout=rollout), None)
+    assert (target.problem.reason, target.permanent, target.revision) == (Reason.INVALID_SPEC, True, None)
+    assert words in target.problem.message
+
+
+async def test_a_query_without_a_namespace_is_good(resolver):
+    target = await resolver.target(KEY, spec(rollout={"gates": [query_gate("sum(up)")]}), None)
+    assert target.problem.reason is Reason.RESOLVING
 
 
 async def test_a_labelled_service_account_may_be_used(resolver, accounts):

@@ -7,7 +7,7 @@ import pytest
 
 from millgate.api.spec import ModelDeploymentSpec
 from millgate.api.status import RolloutStatus, Stage, Status, StepRecord, Track
-from millgate.controller.evidence import EvidenceRequest, evidence_request
+from millgate.evidence.reader import EvidenceRequest, evidence_request
 
 START = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
 COMPARE = {"name": "errors", "type": "Compare", "compare": {"preset": "Errors"}}
@@ -60,14 +60,14 @@ def asked(
     [
         (("preview",), Stage.STEPPING, ["own"]),
         (("preview", "canary"), Stage.STEPPING, ["errors", "guard"]),
-        (("preview", "canary", "all"), Stage.STEPPING, ["guard"]),
-        (("preview", "canary", "all"), Stage.PROMOTING, ["guard"]),
+        (("preview", "canary", "all"), Stage.STEPPING, ["errors", "guard"]),
+        (("preview", "canary", "all"), Stage.PROMOTING, ["errors", "guard"]),
         (("preview", "renamed"), Stage.STEPPING, ["errors", "guard"]),
     ],
     ids=[
         "a step without traffic asks its own gates",
         "live traffic is guarded",
-        "with all traffic on the candidate there is nothing to compare with",
+        "with all traffic on the candidate it is held against the past",
         "guardrails are asked until keep-warm is over",
         "a step that was edited away is still guarded",
     ],
@@ -100,6 +100,16 @@ def test_the_grid_is_anchored_at_the_first_step_with_traffic() -> None:
     assert without.grid.anchor_seconds == int(START.timestamp()) + 1
     assert with_traffic.grid.anchor_seconds == int(START.timestamp()) + 61
     assert with_traffic.next_look(START + timedelta(seconds=60)) == START.replace(microsecond=0) + timedelta(seconds=62)
+
+
+def test_a_question_that_changes_begins_its_evidence_anew() -> None:
+    """At 100 percent stable has no traffic to compare with: another reference, so another evidence."""
+    request = asked(begun("preview", "canary", "all"))
+    assert request is not None
+    errors, guard = request.gates
+    assert errors.compare is not None
+    assert (errors.compare.reference, errors.compare.max_ratio) == ("Before", "2")
+    assert (request.first_step_of(errors), request.first_step_of(guard)) == (1, 0)
 
 
 def test_the_first_revision_is_asked_no_gates() -> None:

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from millgate.api.status import GateStatus
-from millgate.gates.compare import CompareTest, Evidence, TrafficStep, fold, judge
+from millgate.gates.compare import Evidence, Terms, TrafficStep, fold, judge
 from millgate.gates.counters import Arm, Interval
+from millgate.gates.share_gate import ShareTest
 
-TEST = CompareTest(name="errors", alpha=0.005, max_ratio=1.2, min_samples=100, described="requests failed")
+TEST = ShareTest(Terms("errors", alpha=0.005, min_samples=100), max_ratio=1.2, described="requests failed")
 NOON = 1_700_000_000
 FIRST, SECOND = TrafficStep("canary-10", NOON - 0.4), TrafficStep("half", NOON + 35.0)
 
@@ -38,6 +39,7 @@ IDLE = (Arm(0, 0), Arm(540, 1))
         ((), ("Pending", "Pending"), "first look"),
         ((GOOD,), ("Inconclusive", "TooFewSamples"), "60 of 100 requests"),
         ((GOOD, GOOD), ("Pass", "NotWorse"), "not shown to be worse than 1.2 times stable"),
+        (((Arm(600, 0), Arm(5400, 300)),), ("Pass", "NotWorse"), "far better, does the candidate answer"),
         ((BAD,), ("Fail", "WorseThanStable"), "20 % of 60 requests failed, 0.185 % of 540"),
         ((IDLE, IDLE), ("Inconclusive", "NoData"), "no request was answered by the candidate"),
         (((None, Arm(540, 1)),), ("Inconclusive", "NoData"), "no fresh counters of the candidate"),
@@ -52,6 +54,7 @@ IDLE = (Arm(0, 0), Arm(540, 1))
         "nothing read yet",
         "too few requests",
         "enough requests, none failed",
+        "far better than stable is doubted",
         "a fail needs no minimum of samples",
         "no request of the candidate",
         "the candidate is not scraped",

@@ -1,16 +1,20 @@
 """Counters on a grid: every rule of facts/gates.md 2.1 for reading them."""
 
+import itertools
 import random
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millgate.gates.counters import Arm, Interval, Measure, intervals
+from millgate.gates.counters import Answer, Arm, Interval, Owner
+from millgate.gates.measures import Counter as Of
+from millgate.gates.measures import Measure, SegmentMeasure
 
-ERRORS = Measure(whole="requests", part="errors")
-SLOW = Measure(whole="count", part="bucket", part_le="0.25", complement=True)
+ERRORS = Measure(Of("requests"), Of("errors"))
+SLOW = Measure(Of("count"), Of("bucket", "0.25"), complement=True)
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,9 @@ class Counter:
         return tuple((10.0 * index, value) for index, value in enumerate(self.values) if value is not None)
 
 
-def read(series: list[Counter], measure: Measure = ERRORS, points: int = 2) -> list[Interval]:
-    return list(intervals(series, measure, range(0, 10 * points, 10), candidate="new", stable="old"))
+def read(series: list[Counter], measure: Measure = ERRORS, points: int = 2) -> list[Interval[Arm]]:
+    table = Answer(series).table(measure, candidate=Owner("new"), reference=Owner("old"))
+    return [replace(one, pods=(0, 0)) for one in table.intervals(range(0, 10 * points, 10))]
 
 
 def errors(*values: float | None, **more: str) -> Counter:
@@ -125,6 +130,86 @@ def test_a_pod_that_is_scraped_twice_counts_once(label: str) -> None:
 def test_when_one_of_two_scrapes_fails_the_other_one_counts() -> None:
     series = [requests(10, None, job="one"), requests(11, 31, job="two"), errors(0, 3, job="two")]
     assert read(series)[0].candidate == Arm(20, 3)
+
+
+OWN = Measure(Of("own:hits"), Of("own:failures"), by_pod=True)
+PODS = (Owner("new", "fraud-new"), Owner("old", "fraud-old"))
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A series that a user's selector found."""
+
+    tag: str
+    values: tuple[float, ...]
+    more: dict[str, str]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"__name__": "http_requests_total", "millgate_counter": self.tag, "namespace": "ns", **self.more}
+
+    @property
+    def samples(self) -> tuple[tuple[float, float], ...]:
+        return tuple((10.0 * index, value) for index, value in enumerate(self.values))
+
+
+def test_other_labels_of_another_servers_series_are_its_own_business() -> None:
+    """Two methods are two counters of one pod, and both count; two scrapes of one method count once."""
+    pod = "fraud-new-5d8f7-x2x4z"
+    series = [
+        Tagged("own:hits", (10, 20), {"pod": pod, "method": "GET", "job": "one"}),
+        Tagged("own:hits", (10, 25), {"pod": pod, "method": "PUT", "job": "one"}),
+        Tagged("own:hits", (10, 25), {"pod": pod, "method": "PUT", "job": "two"}),
+        Tagged("own:failures", (0, 3), {"pod": pod, "method": "PUT", "code": "500", "job": "one"}),
+        Tagged("own:failures", (0, 9), {"pod": "fraud-new-more-5d8f7-x2x4z", "method": "PUT", "job": "one"}),
+    ]
+    table = Answer(series).table(OWN, candidate=PODS[0], reference=PODS[1])
+    (interval,) = table.intervals([0, 10])
+    assert interval.candidate == Arm(25, 3)
+    assert interval.stable is None
+
+
+def test_what_one_series_is_for_one_gate_is_no_matter_for_another() -> None:
+    """The same series, found by two selectors, comes twice: once for each."""
+    both = [Tagged(tag, (10, 20), {"pod": "fraud-new-5d8f7-x2x4z"}) for tag in ("own:hits", "own:failures", "own:x")]
+    (interval,) = Answer(both).table(OWN, candidate=PODS[0], reference=PODS[1]).intervals([0, 10])
+    assert interval.candidate == Arm(10, 10)
+
+
+def test_segments_are_counted_apart_and_a_series_without_the_label_is_one_of_them() -> None:
+    series = [
+        requests(10, 30, tenant="a"),
+        requests(10, 15, tenant="b"),
+        requests(10, 11),
+        errors(1, 2, tenant="a"),
+        errors(None, 4, tenant="b"),
+    ]
+    table = Answer(series).table(SegmentMeasure(ERRORS, "tenant"), candidate=Owner("new"), reference=Owner("old"))
+    (interval,) = table.intervals([0, 10])
+    assert interval.candidate == {"a": Arm(20, 1), "b": Arm(5, 4), "": Arm(1, 0)}
+
+
+@given(st.integers(min_value=0, max_value=2**32), st.integers(min_value=0, max_value=60), st.data())
+def test_who_is_warm_is_the_same_however_the_points_are_read(seed: int, warmup: int, data: st.DataObject) -> None:
+    """A pod is left out until it has been seen for as long, whether that was read live or again."""
+    dice = random.Random(seed)
+    series = []
+    for pod in range(4):
+        born = dice.randrange(6)
+        values = tuple(None if index < born or dice.random() < 0.2 else 10.0 * index for index in range(12))
+        series.append(Counter("requests", values, pod=str(pod), revision="old" if pod == 0 else "new"))
+    table = Answer(series).table(ERRORS, candidate=Owner("new"), reference=Owner("old"))
+    points = range(0, 120, 10)
+    at_once = list(table.intervals(points, seen=table.seen(points, {}), warmup_seconds=warmup))
+    cuts = sorted(data.draw(st.sets(st.sampled_from(points[1:-1]), max_size=4)))
+    piecewise: list[Interval[Arm]] = []
+    seen: Mapping[str, int] = {}
+    for first, last in itertools.pairwise([0, *cuts, 110]):
+        part = range(first, last + 1, 10)
+        seen = table.seen(part, seen)
+        piecewise += table.intervals(part, seen=seen, warmup_seconds=warmup)
+    assert piecewise == at_once
+    assert all(one.candidate is None for one in at_once if one.end < warmup)
 
 
 def test_both_revisions_are_read_from_the_same_answer() -> None:

@@ -13,11 +13,14 @@ from millgate.gates.eprocess import (
     RATIO_STEPS,
     add,
     dispersion,
+    log_average,
     log_factors,
     log_mean,
     log_mixture,
+    log_mixture_of,
     start_weight,
 )
+from tests.unit.gate_nulls import expected_factors
 
 
 def test_alternatives_run_from_just_above_the_margin_to_64_times_it() -> None:
@@ -65,6 +68,36 @@ def test_the_bets_on_all_steps_never_exceed_the_stake(steps: int) -> None:
 def test_evidence_starts_at_one_however_many_steps_have_begun() -> None:
     for steps in range(1, 70):
         assert log_mixture([NO_EVIDENCE] * steps) == pytest.approx(0.0, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 8), st.integers(1, 8)),
+    st.floats(0.001, 1.0),
+    st.floats(0.0, 1.0),
+    st.sampled_from([1.0, 1.2, 2.0]),
+    st.sampled_from([1.0, 3.0]),
+)
+def test_an_interval_of_a_candidate_within_the_margin_is_expected_to_add_no_evidence(
+    requests: tuple[int, int], share: float, part: float, rho: float, dispersion: float
+) -> None:
+    """Exactly, for every alternative, at any error rate: so no number of looks makes a false alarm likelier (Ville)."""
+    rates = (min(1.0, share * rho) * part, share)
+    factors = expected_factors(requests, rates, lambda events: log_factors(rho, requests, events, dispersion))
+    assert max(factors) <= 1 + 1e-9
+
+
+def test_processes_of_any_kind_are_mixed_by_what_was_bet_on_them() -> None:
+    expected = math.exp(3) / 2 + math.exp(-1) / 8 + 3 / 8  # what is not bet yet keeps its value
+    assert log_mixture_of([3.0, -1.0]) == pytest.approx(math.log(expected))
+    assert log_mixture_of([0.0] * 5) == pytest.approx(0.0)
+    assert log_mixture_of([math.inf, 0.0]) == math.inf
+
+
+def test_the_average_of_several_is_that_of_their_evidence_and_one_without_any() -> None:
+    assert log_average([]) == 0.0
+    assert log_average([math.log(4.0), math.log(2.0)]) == pytest.approx(math.log(3.0))
+    assert log_average([-math.inf, -math.inf]) == -math.inf
 
 
 nulls = st.lists(

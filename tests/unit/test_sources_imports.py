@@ -6,7 +6,7 @@ import sys
 
 def test_mlflow_and_numeric_libraries_are_not_imported_before_a_registry_is_asked() -> None:
     code = (
-        "import sys, millgate.controller.evidence, millgate.sources.registry as registry;"
+        "import sys, millgate.evidence.reader, millgate.sources.registry as registry;"
         "registry.MlflowRegistry('http://127.0.0.1:1').close();"
         "print(sorted({'mlflow', 'numpy', 'pandas'} & set(sys.modules)))"
     )

@@ -49,6 +49,8 @@ def test_weights_that_do_not_sum_to_100_are_never_rendered(weights: dict[str, in
         (pods(r1=(3, 0), r2=(1, 0)), {"r1": 75, "r2": 25}),
         (pods(r1=(999, 999), r2=(1, 1)), {"r1": 99, "r2": 1}),
         (pods(r1=(1, 1), r2=(1, 1), r3=(1, 1)), {"r1": 34, "r2": 33, "r3": 33}),
+        ([RevisionPods("r1", 3, 3), RevisionPods("r2", 2, 2), RevisionPods("r1", 3, 3)], {"r1": 75, "r2": 25}),
+        ([RevisionPods("r1", 3, 0), RevisionPods("r2", 2, 2), RevisionPods("r1", 2, 2)], {"r1": 50, "r2": 50}),
         ([], {}),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from millgate.api.revision import Revision
 from millgate.workload.jobs import GateVisit, gate_job, preflight_job
 from millgate.workload.parent import Parent
-from millgate.workload.revision import deployment, revision_service, revision_text
+from millgate.workload.revision import baseline_deployment, deployment, revision_service, revision_text
 from millgate.workload.settings import WorkloadSettings
 from tests.unit import workload_objects as any_
 
@@ -85,9 +85,10 @@ _few = settings(_patient, max_examples=10)
 def test_the_pods_of_every_valid_revision_are_restricted(
     parent: Parent, revision: Revision, digest: str | None, settings: WorkloadSettings
 ) -> None:
-    wanted = deployment(parent, revision, digest, 3, settings)
-    assert_restricted(wanted["spec"]["template"]["spec"])
-    assert_names_fit(wanted)
+    for make in (deployment, baseline_deployment):
+        wanted = make(parent, revision, digest, 3, settings)
+        assert_restricted(wanted["spec"]["template"]["spec"])
+        assert_names_fit(wanted)
 
 
 @_patient

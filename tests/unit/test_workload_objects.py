@@ -9,7 +9,7 @@ from millgate.api.names import gate_job_name, preflight_job_name, visit_of
 from millgate.api.revision import Revision
 from millgate.api.spec import Job
 from millgate.workload.jobs import GateVisit, gate_job, preflight_job
-from millgate.workload.revision import deployment, revision_service
+from millgate.workload.revision import baseline_deployment, deployment, revision_service
 from millgate.workload.settings import UnknownRegistryError, WorkloadSettings
 from tests.unit.workload_objects import (
     DEFAULT_IMAGE,
@@ -95,6 +95,22 @@ def test_the_serving_image_is_told_what_to_serve_and_how() -> None:
         "MLFLOW_TRACKING_URI": REGISTRY_URI,
         "HOME": "/tmp",
     }
+
+
+def test_baseline_pods_are_those_of_the_revision_under_a_name_of_their_own() -> None:
+    plain = revision()
+    own, fresh = rendered(plain, DIGEST), baseline_deployment(PARENT, plain, DIGEST, 2, SETTINGS)
+    assert fresh["metadata"]["name"] == f"fraud-{plain.hash}-baseline"
+    assert fresh["spec"]["replicas"] == 2
+    assert fresh["metadata"]["ownerReferences"] == own["metadata"]["ownerReferences"]
+    assert fresh["metadata"]["annotations"] == own["metadata"]["annotations"], "the same revision and digest"
+    assert env_of(fresh) == env_of(own) | {"MILLGATE_REVISION": f"{plain.hash}-baseline"}
+    labels, selected = fresh["spec"]["template"]["metadata"]["labels"], fresh["spec"]["selector"]["matchLabels"]
+    assert selected.items() <= labels.items()
+    live = {"millgate.dev/name": "fraud", "millgate.dev/component": "server"}
+    assert live.items() <= labels.items(), "an open live Service reaches them"
+    assert not revision_service(PARENT, plain.hash)["spec"]["selector"].items() <= labels.items()
+    assert not own["spec"]["selector"]["matchLabels"].items() <= labels.items()
 
 
 def test_without_a_known_digest_none_is_demanded() -> None:

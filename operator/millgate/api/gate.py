@@ -6,62 +6,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from millgate.api.base import DnsLabel, KeyedBy, PositiveDecimal, Rule, SignedDecimal, SpecModel
+from millgate.api.base import DnsLabel, KeyedBy, Rule, SignedDecimal, SpecModel
+from millgate.api.compare import Compare
 from millgate.api.server import EnvVar, ImageReference, Resources
-
-
-class ComparePreset(StrEnum):
-    ERRORS = "Errors"
-    LATENCY = "Latency"
-
-
-class Compare(SpecModel):
-    """Is the candidate worse than stable, by a test that may be looked at forever?"""
-
-    preset: Annotated[
-        ComparePreset,
-        Field(
-            description="`Errors`: the share of requests that the server failed. "
-            "`Latency`: the share of requests slower than stable's `quantile`."
-        ),
-    ]
-    max_ratio: Annotated[
-        PositiveDecimal,
-        Field(
-            description="The candidate's share may be this many times stable's before it counts as worse "
-            "(non-inferiority margin); at least '1'."
-        ),
-    ] = "1.2"
-    quantile: Annotated[
-        PositiveDecimal | None,
-        Field(description="For `Latency`: the quantile of stable's latency, '0.99' when left out."),
-    ] = None
-    min_samples: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=1_000_000_000,
-            description="Requests that the candidate must have answered in the step before the gate can pass.",
-        ),
-    ] = 100
-
-    rules: ClassVar = (
-        Rule(
-            "double(self.maxRatio) >= 1.0",
-            "`maxRatio` must be greater than or equal to 1",
-            lambda compare: Decimal(compare.max_ratio) >= 1,
-        ),
-        Rule(
-            "!has(self.quantile) || self.preset == 'Latency'",
-            "`quantile` may not be specified unless `preset` is 'Latency'",
-            lambda compare: compare.quantile is None or compare.preset is ComparePreset.LATENCY,
-        ),
-        Rule(
-            "!has(self.quantile) || (double(self.quantile) >= 0.5 && double(self.quantile) < 1.0)",
-            "`quantile` must be greater than or equal to 0.5 and less than 1",
-            lambda compare: compare.quantile is None or Decimal("0.5") <= Decimal(compare.quantile) < 1,
-        ),
-    )
 
 
 class Query(SpecModel):
@@ -72,12 +19,16 @@ class Query(SpecModel):
         StringConstraints(min_length=1, max_length=2048),
         Field(
             description="A query that gives one number. `$(namespace)`, `$(name)`, `$(candidate)` and `$(stable)` "
-            "stand for the namespace, the ModelDeployment's name and the revisions' hashes. Every selector must "
-            'have the matcher namespace="$(namespace)".'
+            "stand for the namespace, the ModelDeployment's name and the revisions' hashes, inside of strings. "
+            "It reads this namespace alone: a selector that names none gets it."
         ),
     ]
     min: Annotated[SignedDecimal | None, Field(description="The gate fails when the number is below this.")] = None
     max: Annotated[SignedDecimal | None, Field(description="The gate fails when the number is above this.")] = None
+    consecutive: Annotated[
+        int,
+        Field(ge=1, le=20, description="So many readings in a row must be out of bounds before the gate fails."),
+    ] = 1
 
     rules: ClassVar = (
         Rule(
@@ -124,6 +75,12 @@ class GateType(StrEnum):
     APPROVAL = "Approval"
 
 
+class OnFail(StrEnum):
+    ROLLBACK = "Rollback"
+    HOLD = "Hold"
+    ALERT = "Alert"
+
+
 class Gate(SpecModel):
     """A question that must be answered before the weight grows."""
 
@@ -132,8 +89,21 @@ class Gate(SpecModel):
     compare: Annotated[Compare | None, Field(description="For `Compare`.")] = None
     query: Annotated[Query | None, Field(description="For `Query`.")] = None
     job: Annotated[Job | None, Field(description="For `Job`.")] = None
+    on_fail: Annotated[
+        OnFail | None,
+        Field(
+            description="What `Fail` does. `Rollback`: the candidate is taken back. `Hold`: the step waits for a "
+            "person. `Alert`: an event and no more. Left out: `Hold` for the presets `Predictions` and `Features`, "
+            "else `Rollback`."
+        ),
+    ] = None
 
     rules: ClassVar = (
+        Rule(
+            "!has(self.onFail) || self.type != 'Approval'",
+            "`onFail` may not be specified when `type` is 'Approval'",
+            lambda gate: gate.on_fail is None or gate.type is not GateType.APPROVAL,
+        ),
         Rule(
             "(self.type == 'Compare') == has(self.compare)",
             "`compare` must be specified when `type` is 'Compare', and only then",

@@ -31,11 +31,27 @@ ANNOTATION_VISIT = f"{GROUP}/visit"
 # The CRD sees to it. A hash has 10 characters, so every name below keeps within the 63 of a label.
 NAME_MAX_LENGTH = 40
 _GATE_DIGITS = 10
+_BASELINE = "-baseline"
 
 
 def workload_name(name: str, revision_hash: str) -> str:
     """The Deployment and the Service of one revision."""
     return f"{name}-{revision_hash}"
+
+
+def baseline_hash(revision_hash: str) -> str:
+    """Stands for the revision in labels and metrics of its baseline pods, so that nothing mistakes them for its own."""
+    return revision_hash + _BASELINE
+
+
+def revision_of_baseline(hash_: str) -> str | None:
+    """The other way round; None for what is no baseline's."""
+    return hash_.removesuffix(_BASELINE) if hash_.endswith(_BASELINE) else None
+
+
+def baseline_name(name: str, revision_hash: str) -> str:
+    """The Deployment of a revision's baseline pods."""
+    return workload_name(name, baseline_hash(revision_hash))
 
 
 def rollout_id(name: str, revision: int, revision_hash: str) -> str:

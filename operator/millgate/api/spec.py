@@ -12,7 +12,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field, StringConstraints
 
 from millgate.api.base import DnsLabel, KeyedBy, PositiveDecimal, Rule, SpecModel
-from millgate.api.gate import Compare, ComparePreset, Gate, GateType, Job, Query
+from millgate.api.compare import Compare, ComparePreset, Reference, Statistic
+from millgate.api.gate import Gate, GateType, Job, OnFail, Query
 from millgate.api.server import EnvVar, KeySelector, ResourceList, Resources, Server, Toleration, TopologySpread
 
 __all__ = [
@@ -26,12 +27,15 @@ __all__ = [
     "Model",
     "ModelDeploymentSpec",
     "ModelSource",
+    "OnFail",
     "OnInconclusive",
     "Query",
+    "Reference",
     "ResourceList",
     "Resources",
     "Rollout",
     "Server",
+    "Statistic",
     "Step",
     "Strategy",
     "Toleration",
@@ -147,10 +151,9 @@ class Step(SpecModel):
             lambda step: step.max_seconds is None or step.max_seconds >= step.min_seconds,
         ),
         Rule(
-            "!has(self.gates) || (self.weightPercent > 0 && self.weightPercent < 100) || "
-            "!self.gates.exists(g, g.type == 'Compare')",
-            "`gates` must not be of type 'Compare' when `weightPercent` is 0 or 100: both revisions must get requests",
-            lambda step: 0 < step.weight_percent < 100 or not _has_compare(step.gates),
+            "!has(self.gates) || self.weightPercent > 0 || !self.gates.exists(g, g.type == 'Compare')",
+            "`gates` must not be of type 'Compare' when `weightPercent` is 0: the candidate must get requests",
+            lambda step: step.weight_percent > 0 or not _has_compare(step.gates),
         ),
     )
 
@@ -239,13 +242,6 @@ class Rollout(SpecModel):
             lambda rollout: all(gate.type in {GateType.COMPARE, GateType.QUERY} for gate in rollout.gates or ()),
         ),
         Rule(
-            "!has(self.gates) || !self.gates.exists(g, g.type == 'Compare') || (has(self.steps) ? "
-            "self.steps.exists(s, s.weightPercent > 0 && s.weightPercent < 100) : self.strategy == 'Canary')",
-            "`gates` of the rollout must not be of type 'Compare' without a step whose `weightPercent` is between "
-            "1 and 99: both revisions must get requests",
-            lambda rollout: not _has_compare(rollout.gates) or _compares(rollout),
-        ),
-        Rule(
             "!has(self.steps) || self.steps.all(s, !has(s.gates) || s.gates.all(g, has(self.gates) ? "
             "!self.gates.exists(r, r.name == g.name) : "
             "self.strategy != 'Canary' || !(g.name in ['errors', 'latency'])))",
@@ -263,12 +259,6 @@ class Rollout(SpecModel):
 
 # The names of the gates that `Canary` stands for (`defaults`), which a gate of a step may not take.
 CANARY_GATES = frozenset({"errors", "latency"})
-
-
-def _compares(rollout: Rollout) -> bool:
-    if rollout.steps is None:
-        return rollout.strategy is Strategy.CANARY
-    return any(0 < step.weight_percent < 100 for step in rollout.steps)
 
 
 def _gate_names(rollout: Rollout) -> frozenset[str]:

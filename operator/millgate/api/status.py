@@ -110,6 +110,13 @@ class RolloutStatus(StatusModel):
     approved: Annotated[
         tuple[str, ...], Field(max_length=32, description="Gates that a person approved in this step.")
     ] = ()
+    failed: Annotated[
+        tuple[str, ...],
+        Field(max_length=64, description="Gates that failed in this step and took nothing back (`onFail`)."),
+    ] = ()
+    accepted: Annotated[
+        tuple[str, ...], Field(max_length=64, description="Failed gates that a person let pass in this step.")
+    ] = ()
     proceed: Annotated[bool, Field(description="A person let the step end although its gates could not tell.")] = False
     return_to: Annotated[str | None, Field(description="While rolling back: the hash that gets all traffic.")] = None
     reason: Annotated[str | None, Field(description="While rolling back: why.")] = None
@@ -129,7 +136,7 @@ class GateStatus(StatusModel):
     name: Annotated[str, Field(description="The gate, as `spec` names it.")]
     step: Annotated[str, Field(description="The step in which it was judged.")]
     verdict: Annotated[
-        Verdict, Field(description="`Fail` takes the candidate back; a step ends when all its gates pass.")
+        Verdict, Field(description="What `Fail` does says `onFail`; a step ends when all its gates pass.")
     ]
     reason: Annotated[str, Field(description="One CamelCase word.")]
     message: Annotated[Message, Field(description="A sentence with the figures.")] = ""
@@ -141,7 +148,25 @@ class GateStatus(StatusModel):
         str | None,
         Field(description="How much the data speak against the candidate; it fails at 100 percent."),
     ] = None
+    alpha: Annotated[
+        str | None, Field(description="The gate's share of `falseRollbackBudget`; it fails when E reaches 1/alpha.")
+    ] = None
+    detects_double_after_seconds: Annotated[
+        int | None,
+        Field(
+            description="At the traffic now seen, about how long the gate needs to see twice the reference's figure."
+        ),
+    ] = None
+    on_fail: Annotated[str | None, Field(description="What `Fail` does.")] = None
     last_check_time: Annotated[Seconds | None, Field(description="When it was judged.")] = None
+
+
+class Detection(StatusModel):
+    """How quick a Compare gate was."""
+
+    gate: Annotated[str, Field(description="The gate.")]
+    weight_percent: Annotated[int, Field(description="The share that the candidate had.")]
+    seconds: Annotated[int, Field(description="It took about so long to see a doubling.")]
 
 
 class Rejected(StatusModel):
@@ -180,6 +205,11 @@ class HistoryEntry(StatusModel):
     reason: Annotated[str, Field(description="Why, in one CamelCase word.")]
     message: Annotated[Message, Field(description="Why, with the figures.")] = ""
     digest: Annotated[str | None, Field(description="The candidate's content.")] = None
+    stable_hash: Annotated[str | None, Field(description="The revision that it was held against.")] = None
+    steps: Annotated[tuple[StepRecord, ...], Field(max_length=64, description="The steps that had begun.")] = ()
+    policy: Annotated[
+        str | None, Field(description="Names the content of `spec.rollout` when it ended: what it was judged by.")
+    ] = None
     start_time: Annotated[Seconds, Field(description="When the rollout began.")]
     end_time: Annotated[Seconds, Field(description="When it ended.")]
 
@@ -227,6 +257,7 @@ class Status(StatusModel):
     gates: Annotated[
         tuple[GateStatus, ...], Field(max_length=32, description="The newest verdict of each gate of the step in hand.")
     ] = ()
+    detections: Annotated[tuple[Detection, ...], Field(max_length=32, description="How quick Compare gates were.")] = ()
     rejected: Annotated[
         tuple[Rejected, ...],
         Field(max_length=16, description="Revisions that get no traffic until a person asks for them."),

@@ -10,7 +10,7 @@ from millgate.cli.text import Colour, Style, age, columns, thousands
 from millgate.cli.view import View
 
 _HEAD = ("NAME", "VERDICT", "CANDIDATE", "STABLE", "LIMIT", "SAMPLES", "EVIDENCE", "LAST")
-_WORDS: dict[Verdict, tuple[str, Colour]] = {
+WORDS: dict[Verdict, tuple[str, Colour]] = {
     Verdict.PASS: ("✔ pass", "green"),
     Verdict.FAIL: ("✖ fail", "red"),
     Verdict.INCONCLUSIVE: ("? hold", "yellow"),
@@ -35,7 +35,7 @@ def _row(view: View, gate: GateStatus, now: datetime) -> tuple[str, ...]:
     share = _percent if compare is not None else _as_it_is
     return (
         gate.name,
-        _WORDS[gate.verdict][0],
+        WORDS[gate.verdict][0],
         share(gate.value),
         share(gate.reference),
         f"<= {share(gate.limit)}" if compare is not None and gate.limit else share(gate.limit),
@@ -55,7 +55,7 @@ def _as_it_is(figure: str | None) -> str:
 
 
 def _painted(line: str, gate: GateStatus, style: Style) -> str:
-    word, colour = _WORDS[gate.verdict]
+    word, colour = WORDS[gate.verdict]
     return line.replace(word, style.paint(word, colour), 1)
 
 

@@ -72,14 +72,14 @@ def ask(options: Options, action: RequestAction, name: str, *, timeout_seconds: 
         return asyncio.run(_ask(options, action, name, timeout_seconds=timeout_seconds, dry_run=dry_run))
     except KeyboardInterrupt:
         again = " ".join(part for part in ("kubectl millgate get", name, options.flags) if part)
-        _complain(f"no longer waiting; a request that was sent stands: {again}", options.style)
+        complain(f"no longer waiting; a request that was sent stands: {again}", options.style)
         return Exit.INTERRUPTED
 
 
 async def _get(options: Options, name: str | None, *, all_namespaces: bool) -> Exit:
-    async with _connection(options) as (api, namespace):
+    async with connection(options) as (api, namespace):
         if name is not None:
-            views = [await _view(api, namespace, name)]
+            views = [await view_of(api, namespace, name)]
         else:
             views = await _views(api, None if all_namespaces else namespace)
     now = datetime.now(UTC)
@@ -91,15 +91,15 @@ async def _get(options: Options, name: str | None, *, all_namespaces: bool) -> E
         print(table(views, now, options.style, namespaces=all_namespaces, wide=options.output == "wide"))
     else:
         where = "" if all_namespaces else f" in {namespace} namespace"
-        _complain(f"No ModelDeployments found{where}.", options.style)
+        complain(f"No ModelDeployments found{where}.", options.style)
     return Exit.OK
 
 
 async def _history(options: Options, name: str) -> Exit:
-    async with _connection(options) as (api, namespace):
-        view = await _view(api, namespace, name)
+    async with connection(options) as (api, namespace):
+        view = await view_of(api, namespace, name)
     if options.output in {"json", "yaml"}:
-        print(_serialise([entry.to_json() for entry in view.status.history], options.output))
+        print(serialise([entry.to_json() for entry in view.status.history], options.output))
     elif options.output == "name":
         print("\n".join(str(entry.revision) for entry in view.status.history))
     else:
@@ -108,14 +108,14 @@ async def _history(options: Options, name: str) -> Exit:
 
 
 async def _ask(options: Options, action: RequestAction, name: str, *, timeout_seconds: float, dry_run: bool) -> Exit:
-    async with _connection(options) as (api, namespace):
-        before = await _view(api, namespace, name)
+    async with connection(options) as (api, namespace):
+        before = await view_of(api, namespace, name)
         already = nothing_to_do(action, before)
         if already is not None:
             return _finish(options, already, before)
         caution = warning(action, before)
         if caution is not None:
-            _complain(f"warning: {caution}", options.style)
+            complain(f"warning: {caution}", options.style)
         request = request_for(action, before, secrets.token_hex(4))
         annotation = {"metadata": {"annotations": {REQUEST_ANNOTATION: format_request(request)}}}
         started = time.monotonic()
@@ -136,7 +136,7 @@ async def _wait(
     try:
         while (elapsed := time.monotonic() - started) < timeout_seconds:
             try:
-                view = await _view(api, asked.before.namespace, asked.before.name)
+                view = await view_of(api, asked.before.namespace, asked.before.name)
                 step = progress(asked, view, time.monotonic() - started)
                 if isinstance(step, Answer):
                     return step, view
@@ -161,7 +161,7 @@ def _too_late(asked: Asked, text: str, timeout_seconds: float) -> Answer:
 
 def _finish(options: Options, answer: Answer, view: View) -> Exit:
     if answer.exit in {Exit.ERROR, Exit.REFUSED, Exit.TIMEOUT}:
-        _complain(answer.text, options.style)
+        complain(answer.text, options.style)
     elif options.output in {"json", "yaml", "name"}:
         print(_as_objects([view], options.output, one=True))
     else:
@@ -170,7 +170,7 @@ def _finish(options: Options, answer: Answer, view: View) -> Exit:
 
 
 @asynccontextmanager
-async def _connection(options: Options) -> AsyncIterator[tuple[KubeApi, str]]:
+async def connection(options: Options) -> AsyncIterator[tuple[KubeApi, str]]:
     """The API server and the namespace that is meant."""
     api = await KubeApi.connect(
         kubeconfig=options.kubeconfig,
@@ -189,7 +189,7 @@ async def _views(api: KubeApi, namespace: str | None) -> list[View]:
         raise CommandError("the API server knows no ModelDeployments: is Millgate's CRD installed there?") from error
 
 
-async def _view(api: KubeApi, namespace: str, name: str) -> View:
+async def view_of(api: KubeApi, namespace: str, name: str) -> View:
     obj = await api.get(MODEL_DEPLOYMENT, namespace, name)
     if obj is None:
         raise CommandError(f'ModelDeployment "{name}" not found in namespace {namespace}')
@@ -201,7 +201,7 @@ def _as_objects(views: Sequence[View], output: Output | None, *, one: bool) -> s
         return "\n".join(view.title for view in views)
     objects = [_without_managers(view) for view in views]
     whole = objects[0] if one else {"apiVersion": "v1", "kind": "List", "items": objects}
-    return _serialise(whole, output)
+    return serialise(whole, output)
 
 
 def _without_managers(view: View) -> Json:
@@ -210,7 +210,7 @@ def _without_managers(view: View) -> Json:
     return {"apiVersion": API_VERSION, "kind": MODEL_DEPLOYMENT.kind, **view.raw, "metadata": metadata}
 
 
-def _serialise(value: Any, output: Output | None) -> str:
+def serialise(value: Any, output: Output | None) -> str:
     if output == "json":
         return json.dumps(value, indent=4, ensure_ascii=False)
     import yaml  # noqa: PLC0415 - only this output needs it, and every start would pay for it
@@ -218,5 +218,5 @@ def _serialise(value: Any, output: Output | None) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip()
 
 
-def _complain(text: str, style: Style) -> None:
+def complain(text: str, style: Style) -> None:
     print(style.finish(text), file=sys.stderr)

@@ -11,6 +11,7 @@ import click
 
 from millgate import __version__
 from millgate.api.request import RequestAction
+from millgate.cli import simulate_command
 from millgate.kube.light import load_less
 
 _DEFAULT_TIMEOUT = "5m"
@@ -83,6 +84,43 @@ def history(name: str, **options: Any) -> int:
     return commands.show_history(commands.Options(**options), name)
 
 
+@cli.command(
+    epilog="\b\nExamples:\n  kubectl millgate explain fraud -n risk --prometheus http://localhost:9090\n"
+    "  kubectl millgate explain fraud errors -n risk --revision 7 --plot"
+)
+@click.argument("name")
+@click.argument("gate", required=False)
+@click.option("--revision", type=int, metavar="N", help="The rollout of this revision; the newest when left out.")
+@click.option(
+    "--prometheus",
+    "prometheus_url",
+    metavar="URL",
+    envvar="MILLGATE_PROMETHEUS_URL",
+    help="The Prometheus that the operator reads; MILLGATE_PROMETHEUS_URL in the environment does the same.",
+)
+@click.option(
+    "--scrape-interval",
+    "scrape_interval_seconds",
+    type=_Span(),
+    default="30s",
+    show_default=True,
+    envvar="MILLGATE_SCRAPE_INTERVAL",
+    help="How often it scrapes, as the operator's configuration says: so long a sample counts as fresh, twice.",
+)
+@click.option("--plot", is_flag=True, help="Draw the course.")
+@_common(("json", "yaml"))
+def explain(name: str, gate: str | None, **options: Any) -> int:
+    """How the verdicts of a rollout came about.
+
+    Judges again what the operator judged, from what Prometheus still has, and prints every look.
+    """
+    from millgate.cli import commands  # noqa: PLC0415 - as in `get`
+    from millgate.cli import explain as explaining  # noqa: PLC0415 - as in `get`
+
+    own = {key: options.pop(key) for key in ("revision", "prometheus_url", "scrape_interval_seconds", "plot")}
+    return explaining.explain(commands.Options(**options), explaining.Question(name=name, gate=gate, **own))
+
+
 @dataclass(frozen=True)
 class _Verb:
     """A request that a person can make, and what its help says."""
@@ -150,6 +188,7 @@ def _command_of(verb: _Verb) -> click.Command:
 
 for _one in _VERBS:
     cli.add_command(_command_of(_one))
+cli.add_command(simulate_command.command)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -70,8 +70,17 @@ def _by_itself(page: Page, rollout: RolloutStatus) -> list[str]:
     if rollout.stage is Stage.STEPPING:
         return [f"{_next_weight(page.view, rollout)}{_when(page, rollout)}{_deadline(page, rollout)}"]
     if status.previous is not None and rollout.deadline_time is not None:
-        return [f"{version_of(status.previous)} is kept warm until {relative(rollout.deadline_time, page.now)}"]
+        warm = f"{version_of(status.previous)} is kept warm until {relative(rollout.deadline_time, page.now)}"
+        return [*_asked_after_promotion(page), warm]
     return []
+
+
+def _asked_after_promotion(page: Page) -> list[str]:
+    """A gate failed while the old revision is warm, and its failure is a question: nothing answers it by itself."""
+    healthy = page.view.condition(ConditionType.CANDIDATE_HEALTHY)
+    if healthy is None or healthy.reason != Reason.AWAITING_DECISION:
+        return []
+    return [f"a person is asked: {page.command('rollback')}   (or promote, to let it pass)"]
 
 
 def _next_weight(view: View, rollout: RolloutStatus) -> str:

@@ -11,13 +11,13 @@ from millgate.api.base import explain
 from millgate.api.conditions import EventReason, Reason
 from millgate.api.spec import ModelDeploymentSpec
 from millgate.api.status import Stage, Status
-from millgate.controller.evidence import evidence_request
 from millgate.controller.observe import Observation, observe
 from millgate.controller.observer import Observer, Visit
 from millgate.controller.perform import perform
 from millgate.controller.resolver import Resolver
 from millgate.controller.status_writer import refused_spec, status_of, write_status
 from millgate.controller.telemetry import Key, Telemetry
+from millgate.evidence.reader import evidence_request
 from millgate.kube.api import MODEL_DEPLOYMENT, Json, KubeApi, KubeError
 from millgate.kube.events import EventWriter, Note
 from millgate.rollout.core import plan

@@ -7,7 +7,7 @@ needed is a conflict, which is told and never touched.
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,6 +25,8 @@ from millgate.api.names import (
     LABEL_COMPONENT,
     LABEL_HASH,
     LABEL_NAME,
+    baseline_name,
+    revision_of_baseline,
     visit_of,
     workload_name,
 )
@@ -120,7 +122,7 @@ def _made_of(cr: Json, found: Labelled, strangers: Sequence[Json], beside: Besid
     parent, pods, target = Parent.of(cr), found.pods, beside.target
     spec, status = ModelDeploymentSpec.model_validate(cr["spec"]), Status.model_validate(cr.get("status") or {})
     owned = {name: obj for name, obj in found.objects.items() if parent.owns(obj)}
-    revisions = _revisions(parent, owned, pods)
+    revisions, baselines = _revisions(parent, owned, pods), _baselines(parent, owned, pods)
     jobs = [obj for (kind, _), obj in owned.items() if kind == JOB and not is_deleted(obj)]
     snapshot = Snapshot(
         name=parent.name,
@@ -129,7 +131,8 @@ def _made_of(cr: Json, found: Labelled, strangers: Sequence[Json], beside: Besid
         status=status,
         target=target,
         revisions=revisions,
-        route=_route(parent, spec, owned, revisions),
+        baselines=baselines,
+        route=_route(parent, spec, owned, revisions, baselines),
         request=_request(cr),
         preflight=_preflight(_hash_in_hand(status, target), jobs, pods),
         verdicts=(*beside.verdicts, *_gate_verdicts(status, jobs, pods)),
@@ -185,6 +188,20 @@ def _revisions(parent: Parent, owned: Mapping[ObjectName, Json], pods: Sequence[
             own = [pod for pod in pods if _is_served_by(pod, deployment)]
             revisions[revision_hash] = _observed(revision, deployment, own)
     return revisions
+
+
+def _baselines(parent: Parent, owned: Mapping[ObjectName, Json], pods: Sequence[Json]) -> dict[str, ObservedRevision]:
+    """By the hash of the revision that they are fresh pods of. One that is being deleted has pods, but none to use."""
+    baselines = {}
+    for (kind, name), deployment in owned.items():
+        revision_hash = revision_of_baseline(_label(deployment, LABEL_HASH))
+        if kind != DEPLOYMENT or revision_hash is None or name != baseline_name(parent.name, revision_hash):
+            continue
+        revision = _revision(deployment, revision_hash)
+        if revision is not None:
+            seen = _observed(revision, deployment, [pod for pod in pods if _is_served_by(pod, deployment)])
+            baselines[revision_hash] = replace(seen, ready=0) if is_deleted(deployment) else seen
+    return baselines
 
 
 def _observed(revision: Revision, deployment: Json, pods: Sequence[Json]) -> ObservedRevision:
@@ -243,8 +260,11 @@ def _route(
     spec: ModelDeploymentSpec,
     owned: Mapping[ObjectName, Json],
     revisions: Mapping[str, ObservedRevision],
+    baselines: Mapping[str, ObservedRevision],
 ) -> ObservedRoute:
-    pods = [RevisionPods(revision.hash, revision.pods, revision.ready) for revision in revisions.values()]
+    """What baseline pods get is a part of their revision's share."""
+    seen = [*revisions.values(), *baselines.values()]
+    pods = [RevisionPods(one.hash, one.pods, one.ready) for one in seen]
     state = PROVIDERS[spec.traffic.type].observe(parent.name, owned.get((SERVICE, parent.name)), pods)
     return ObservedRoute(state.weights, state.programmed, state.message)
 

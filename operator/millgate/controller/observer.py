@@ -13,8 +13,8 @@ from typing import Protocol
 
 from millgate.api.spec import Rollout
 from millgate.api.status import GateStatus, RolloutStatus
-from millgate.controller.evidence import EvidenceRequest
 from millgate.controller.telemetry import Key, Telemetry
+from millgate.evidence.reader import EvidenceRequest
 
 logger = logging.getLogger(__name__)
 

@@ -13,14 +13,16 @@ from http import HTTPStatus
 from typing import Any, assert_never
 
 from millgate.api.conditions import Reason
-from millgate.api.names import gate_job_name, preflight_job_name, workload_name
+from millgate.api.names import baseline_hash, baseline_name, gate_job_name, preflight_job_name, workload_name
 from millgate.controller.compare import holds
 from millgate.controller.observe import PROVIDERS, Observation
 from millgate.controller.pods import is_deleted
 from millgate.kube.api import DEPLOYMENT, JOB, SERVICE, Conflict, Kind, KubeApi, KubeError
 from millgate.rollout.plan import (
     Action,
+    EnsureBaseline,
     EnsureRevision,
+    RemoveBaseline,
     Retire,
     Route,
     RunGateJob,
@@ -29,7 +31,7 @@ from millgate.rollout.plan import (
     StopJobs,
 )
 from millgate.workload.jobs import GateVisit, gate_job, preflight_job
-from millgate.workload.revision import deployment, revision_service
+from millgate.workload.revision import baseline_deployment, deployment, revision_service
 from millgate.workload.settings import UnknownRegistryError, WorkloadSettings
 
 Json = dict[str, Any]
@@ -58,10 +60,16 @@ class _Performer:
         self._settings = settings
         self._parent = observation.parent
 
-    async def perform(self, action: Action) -> None:
+    async def perform(self, action: Action) -> None:  # noqa: C901 - one case an action
         match action:
             case EnsureRevision():
                 await self._ensure(action)
+            case EnsureBaseline():
+                await self._ensure_baseline(action)
+            case RemoveBaseline():
+                # Not out of sight before its pods are: the next rollout must not count on them, nor send them requests.
+                left = self._observation.of_revision(DEPLOYMENT, baseline_hash(action.hash))
+                await self._delete(DEPLOYMENT, left, propagation="Foreground")
             case Scale():
                 await self._scale(workload_name(self._parent.name, action.hash), action.replicas)
             case Route():
@@ -90,6 +98,14 @@ class _Performer:
         else:
             await self._scale(name, action.replicas)
         await self._put(SERVICE, revision_service(self._parent, action.revision.hash))
+
+    async def _ensure_baseline(self, action: EnsureBaseline) -> None:
+        name = baseline_name(self._parent.name, action.revision.hash)
+        if self._found(DEPLOYMENT, name) is None:
+            made = baseline_deployment(self._parent, action.revision, action.digest, action.replicas, self._settings)
+            await self._create(DEPLOYMENT, made)
+        else:
+            await self._scale(name, action.replicas)
 
     async def _scale(self, name: str, replicas: int) -> None:
         """A Deployment that was not observed is not there, has just been created with its size, or is not ours."""
@@ -138,10 +154,13 @@ class _Performer:
             message = f"{kind.kind} {obj['metadata']['name']} belongs to somebody else"
             raise NameConflict(HTTPStatus.CONFLICT, Reason.NAME_CONFLICT, message) from error
 
-    async def _delete(self, kind: Kind, objects: Sequence[Json]) -> None:
+    async def _delete(self, kind: Kind, objects: Sequence[Json], *, propagation: str = "Background") -> None:
+        namespace = self._parent.namespace
         await asyncio.gather(
             *(
-                self._api.delete(kind, self._parent.namespace, obj["metadata"]["name"], uid=obj["metadata"]["uid"])
+                self._api.delete(
+                    kind, namespace, obj["metadata"]["name"], uid=obj["metadata"]["uid"], propagation=propagation
+                )
                 for obj in objects
                 if not is_deleted(obj)
             )

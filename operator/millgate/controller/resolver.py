@@ -19,6 +19,7 @@ from millgate.api.spec import Model, ModelDeploymentSpec, ModelSource
 from millgate.api.status import Resolution
 from millgate.controller.config import Config
 from millgate.controller.telemetry import Key, Telemetry
+from millgate.gates.admission import query_problem
 from millgate.kube.api import SERVICE_ACCOUNT, KubeApi
 from millgate.kube.queue import WorkQueue
 from millgate.rollout.snapshot import Problem, Target
@@ -87,7 +88,7 @@ class Resolver:
 
         Raises KubeError when a ServiceAccount has to be read and cannot be.
         """
-        problem = self._image_problem(spec) or await self._account_problem(key, spec)
+        problem = self._image_problem(spec) or _query_problem(key, spec) or await self._account_problem(key, spec)
         if problem is not None:
             self.forget(key)
             return Target(problem=problem, permanent=True)
@@ -213,6 +214,12 @@ class Resolver:
         found = self._config.registry(model.registry)
         seconds = found.poll_seconds if found is not None else 30.0
         return seconds if model.alias is not None else seconds * _VERSION_POLLS
+
+
+def _query_problem(key: Key, spec: ModelDeploymentSpec) -> Problem | None:
+    """A query that may not be asked is told at once, and not when its step begins."""
+    message = query_problem(*key, spec)
+    return None if message is None else Problem(Reason.INVALID_SPEC, message[:1024])
 
 
 def _says(answer: Answer) -> str:

@@ -4,61 +4,24 @@ A course holds no samples and only grows with the number of steps. Begun anew fr
 it arrives at the same figures: nothing in it depends on when or in how many readings they came.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from millgate.api.conditions import Reason
-from millgate.api.spec import Compare
+from millgate.api.spec import Reference
 from millgate.api.status import GateStatus, Verdict
-from millgate.gates.compare import CompareTest, Evidence, TrafficStep, fold, judge
-from millgate.gates.counters import CounterSeries, Measure, intervals
-from millgate.gates.eprocess import dispersion
+from millgate.gates.compare import TrafficStep, judge
+from millgate.gates.counters import TAG, Answer, CounterSeries, Owner
+from millgate.gates.gate_course import CompareCourse
 from millgate.gates.grid import Grid
-from millgate.gates.latency import HISTORY_SECONDS, Bound, first_bound
-from millgate.gates.presets import described, measure_of, needs_bound, quantile_of
-
-
-@dataclass(frozen=True)
-class CompareCourse:
-    """One Compare gate. `dispersion` is None until stable's hour before the rollout has been read."""
-
-    name: str
-    compare: Compare
-    alpha: float
-    bound: Bound | None = None
-    dispersion: float | None = None
-    evidence: Evidence = field(default_factory=Evidence)
-
-    @property
-    def measure(self) -> Measure | None:
-        return measure_of(self.compare, self.bound)
-
-    @property
-    def test(self) -> CompareTest:
-        return CompareTest(
-            name=self.name,
-            alpha=self.alpha,
-            max_ratio=float(self.compare.max_ratio),
-            min_samples=self.compare.min_samples,
-            described=described(self.compare, self.bound),
-            dispersion=1.0 if self.dispersion is None else self.dispersion,
-        )
-
-    @property
-    def lacks_bound(self) -> bool:
-        return needs_bound(self.compare) and self.bound is None
-
-    def position(self, grid: Grid) -> int:
-        """The point of the grid (Unix seconds) from which on its counters are still to be read."""
-        if self.evidence.read_until_seconds is not None:
-            return self.evidence.read_until_seconds
-        return grid.anchor_seconds if self.bound is None else max(grid.anchor_seconds, self.bound.known_at_seconds)
+from millgate.gates.latency import HISTORY_SECONDS, first_bound
+from millgate.gates.presets import quantile_of
 
 
 @dataclass(frozen=True)
 class Course:
-    """All Compare gates of one rollout. `candidate` and `stable` are revision hashes."""
+    """All Compare gates of one rollout. `candidate` and `stable` are revision hashes, `name` the ModelDeployment's."""
 
     rollout_id: str
     candidate: str
@@ -67,6 +30,7 @@ class Course:
     steps: tuple[TrafficStep, ...]
     gates: tuple[CompareCourse, ...]
     bounds_searched_until: int | None = None
+    name: str = ""
 
     def continued(self, newer: "Course") -> "Course":
         """What this course has learnt, carried over to what is asked now; `newer` itself where it does not apply.
@@ -74,71 +38,95 @@ class Course:
         A step that began before something already folded was not known at that time, so all is read again.
         """
         begun = len(self.steps)
-        read_until = max(gate.position(self.grid) for gate in self.gates)
+        read_until = max(gate.position(self.grid, self.steps) for gate in self.gates)
         late = any(step.start_seconds <= read_until for step in newer.steps[begun:])
         same = replace(newer, steps=newer.steps[:begun], bounds_searched_until=self.bounds_searched_until) == replace(
-            self, gates=tuple(CompareCourse(gate.name, gate.compare, gate.alpha) for gate in self.gates)
+            self, gates=tuple(gate.begun_anew() for gate in self.gates)
         )
         return replace(self, steps=newer.steps) if same and not late else newer
 
-    def history_points(self) -> range:
-        """The grid, carried on backwards over the hour before the rollout."""
-        grid = self.grid
-        first = grid.anchor_seconds - HISTORY_SECONDS // grid.interval_seconds * grid.interval_seconds
-        return grid.points(first, grid.anchor_seconds)
+    @property
+    def owners(self) -> tuple[Owner, ...]:
+        """The revisions whose counters the gates read."""
+        hashes = dict.fromkeys((self.candidate, *(self._reference(gate) for gate in self.gates)))
+        return tuple(self._owner(one) for one in hashes)
+
+    @property
+    def past_owner(self) -> Owner:
+        """The revision whose last hour counts."""
+        return self._owner(self.stable)
+
+    def _owner(self, revision: str) -> Owner:
+        return Owner(revision, f"{self.name}-{revision}")
+
+    def _reference(self, gate: CompareCourse) -> str:
+        return f"{self.stable}-baseline" if gate.compare.reference is Reference.BASELINE else self.stable
+
+    def past_of(self, gate: CompareCourse) -> range:
+        """The hour of stable that the gate knows before it begins: the grid, carried on backwards where need be."""
+        grid, until = self.grid, gate.past_until(self.grid, self.steps)
+        return grid.points(until - HISTORY_SECONDS // grid.interval_seconds * grid.interval_seconds, until)
 
     def with_bounds(self, buckets: Iterable[CounterSeries], searched_until: int) -> "Course":
-        """The latency bounds, from stable's requests of the hour before each point, by bucket."""
-        by_point: dict[int, list[tuple[str, float]]] = {}
+        """The bounds of what is compared above a quantile, from stable's hour before each point, by bucket."""
+        by_tag: dict[str, dict[int, list[tuple[str, float]]]] = {}
         for series in buckets:
+            points = by_tag.setdefault(series.labels.get(TAG, ""), {})
             for time, count in series.samples:
-                by_point.setdefault(round(time), []).append((series.labels.get("le", ""), count))
-        points = list(by_point.items())
-        gates = tuple(
-            replace(gate, bound=first_bound(points, quantile_of(gate.compare))) if gate.lacks_bound else gate
-            for gate in self.gates
-        )
-        return replace(self, gates=gates, bounds_searched_until=searched_until)
+                points.setdefault(round(time), []).append((series.labels.get("le", ""), count))
+        gates = []
+        for gate in self.gates:
+            found = [item for tag in gate.bound_tags for item in by_tag.get(tag, {}).items()]
+            bound = first_bound(found, quantile_of(gate.compare)) if gate.lacks_bound else gate.bound
+            gates.append(replace(gate, bound=bound))
+        return replace(self, gates=tuple(gates), bounds_searched_until=searched_until)
 
-    def with_dispersion(self, history: Sequence[CounterSeries], measures: Mapping[str, Measure]) -> "Course":
-        """How much the events of the gates in `measures` scatter, from stable's hour before the rollout."""
-        points = self.history_points()
-        gates = list(self.gates)
-        for index, gate in enumerate(gates):
-            if gate.name not in measures:
-                continue
-            past = intervals(history, measures[gate.name], points, candidate="", stable=self.stable)
-            seen = [(one.stable.requests, one.stable.events) for one in past if one.stable is not None]
-            gates[index] = replace(gate, dispersion=dispersion(seen))
+    def with_past(self, history: Sequence[CounterSeries], names: Set[str] | None = None) -> "Course":
+        """What stable's last hour tells of the gates named, or of all, that do not know it yet."""
+        answer = Answer(history)
+
+        def told(gate: CompareCourse) -> CompareCourse:
+            return gate.with_past(answer, self.past_of(gate), self.past_owner) if gate.lacks_past else gate
+
+        return self._each(told, names)
+
+    def folded(self, series: Sequence[CounterSeries], points: range, names: Set[str] | None = None) -> "Course":
+        """With the counters at `points`, neighbours on the grid. Each gate named takes what it has not seen yet."""
+        answer, candidate = Answer(series), self._owner(self.candidate)
+
+        def told(gate: CompareCourse) -> CompareCourse:
+            owners = (candidate, self._owner(self._reference(gate)))
+            return gate.folded(answer, points, self.grid, self.steps, owners)
+
+        return self._each(told, names)
+
+    def _each(self, told: Callable[[CompareCourse], CompareCourse], names: Set[str] | None) -> "Course":
+        gates = (told(gate) if names is None or gate.name in names else gate for gate in self.gates)
         return replace(self, gates=tuple(gates))
-
-    def folded(self, series: Sequence[CounterSeries], points: range) -> "Course":
-        """With the counters at `points`, neighbours on the grid. Each gate takes what it has not seen yet."""
-        return replace(self, gates=tuple(self._fold_one(gate, series, points) for gate in self.gates))
-
-    def _fold_one(self, gate: CompareCourse, series: Sequence[CounterSeries], points: range) -> CompareCourse:
-        measure = gate.measure
-        if measure is None:
-            return gate
-        evidence, test, position = gate.evidence, gate.test, gate.position(self.grid)
-        unread = [point for point in points if point >= position]
-        for interval in intervals(series, measure, unread, candidate=self.candidate, stable=self.stable):
-            evidence = fold(evidence, test, self.steps, interval)
-        return replace(gate, evidence=evidence)
 
     def verdicts(self, at: datetime) -> tuple[GateStatus, ...]:
         """The newest verdict of each gate, for the step in hand: the last of `steps`."""
         return tuple(self._verdict(gate, at) for gate in self.gates)
 
     def _verdict(self, gate: CompareCourse, at: datetime) -> GateStatus:
+        if gate.refused is not None:
+            return self._unable(gate, Reason.QUERY_REFUSED, gate.refused, at)
         if gate.lacks_bound and self.bounds_searched_until is not None:
             quantile = quantile_of(gate.compare)
-            return GateStatus(
-                name=gate.name,
-                step=self.steps[-1].name,
-                verdict=Verdict.INCONCLUSIVE,
-                reason=Reason.NO_DATA,
-                message=f"stable has answered too few requests in an hour to know its {quantile:g} quantile",
-                last_check_time=at,
-            )
-        return judge(gate.evidence, gate.test, self.steps)
+            said = f"stable has answered too few requests in an hour to know its {quantile:g} quantile"
+            return self._unable(gate, Reason.NO_DATA, said, at)
+        if gate.past_is_empty:
+            said = "nothing is known of stable's last hour, so there is nothing to compare with"
+            return self._unable(gate, Reason.NO_DATA, said, at)
+        return judge(gate.evidence, gate.test, self.steps[gate.first_step :])
+
+    def _unable(self, gate: CompareCourse, reason: Reason, message: str, at: datetime) -> GateStatus:
+        return GateStatus(
+            name=gate.name,
+            step=self.steps[-1].name,
+            verdict=Verdict.INCONCLUSIVE,
+            reason=reason,
+            message=message,
+            alpha=f"{gate.alpha:.4g}",
+            last_check_time=at,
+        )

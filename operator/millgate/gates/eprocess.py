@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 RATIO_STEPS = tuple(2.0 ** (j / 4) for j in range(1, 25))
 """The alternatives, as multiples of the margin rho: 1.19 to 64 times."""
-_LOG_STEPS = tuple(math.log(step) for step in RATIO_STEPS)
+_STEPS = tuple((step - 1, math.log(step)) for step in RATIO_STEPS)
 
 Logs = tuple[float, ...]
 NO_EVIDENCE: Logs = (0.0,) * len(RATIO_STEPS)
@@ -36,10 +36,8 @@ def log_factors(
     share = requests[0] / total
     # (rho*m*w + 1 - w) / (rho*w + 1 - w) = 1 + (m - 1) * blame, for the alternative of m times the margin
     blame = rho * share / (rho * share + 1 - share)
-    return tuple(
-        (events[0] * log_step - errors * math.log1p((step - 1) * blame)) / dispersion
-        for step, log_step in zip(RATIO_STEPS, _LOG_STEPS, strict=True)
-    )
+    mine, all_of_them = events[0] / dispersion, errors / dispersion
+    return tuple([mine * log_step - all_of_them * math.log1p(more * blame) for more, log_step in _STEPS])
 
 
 def add(logs: Logs, factors: Logs) -> Logs:
@@ -48,7 +46,7 @@ def add(logs: Logs, factors: Logs) -> Logs:
 
 def log_mean(logs: Logs) -> float:
     """Log of the mean of the likelihood ratios: one e-process over the grid of alternatives."""
-    return _log_sum(logs) - math.log(len(logs))
+    return log_sum(logs) - math.log(len(logs))
 
 
 def start_weight(index: int) -> float:
@@ -66,10 +64,20 @@ def start_weight(index: int) -> float:
 
 def log_mixture(starts: Sequence[Logs]) -> float:
     """Log of E: the processes begun so far. What is not yet bet keeps its value, so that E starts at 1."""
-    weights = [start_weight(index) for index in range(len(starts))]
-    terms = [math.log(weight) + log_mean(logs) for weight, logs in zip(weights, starts, strict=True)]
+    return log_mixture_of([log_mean(logs) for logs in starts])
+
+
+def log_mixture_of(log_es: Sequence[float]) -> float:
+    """Log of E, from the log of each process begun so far, of whatever kind: steps, segments, means, distributions."""
+    weights = [start_weight(index) for index in range(len(log_es))]
+    terms = [math.log(weight) + log_e for weight, log_e in zip(weights, log_es, strict=True)]
     unspent = 1.0 - sum(weights)
-    return _log_sum([*terms, math.log(unspent)] if unspent > 0 else terms)
+    return log_sum([*terms, math.log(unspent)] if unspent > 0 else terms)
+
+
+def log_average(log_es: Sequence[float]) -> float:
+    """Log of the mean of several E (0, that is E = 1, of none): segments or outputs, however they hang together."""
+    return log_sum(log_es) - math.log(len(log_es)) if log_es else 0.0
 
 
 def dispersion(intervals: Sequence[tuple[float, float]]) -> float:
@@ -88,6 +96,9 @@ def dispersion(intervals: Sequence[tuple[float, float]]) -> float:
     return min(MAX_DISPERSION, max(1.0, scatter))
 
 
-def _log_sum(logs: Sequence[float]) -> float:
+def log_sum(logs: Sequence[float]) -> float:
+    """Log of the sum of what `logs` are the logarithms of, without overflow."""
     largest = max(logs)
+    if math.isinf(largest):
+        return largest
     return largest + math.log(math.fsum([math.exp(value - largest) for value in logs]))

@@ -1,4 +1,4 @@
-"""`Query`: is one number inside its bounds?"""
+"""`Query`: is one number inside its bounds, and if not, for how many readings in a row?"""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +8,12 @@ from millgate.api.conditions import Reason
 from millgate.api.spec import Query
 from millgate.api.status import GateStatus, Verdict
 
+Numbers = Sequence[float]
+"""What a query gave at one point of the grid: one value for each series of its result."""
 
-def judge_numbers(name: str, step: str, query: Query, numbers: Sequence[float], at: datetime) -> GateStatus:
-    """The verdict on what a query gave: one value for each series of its result.
+
+def judge_readings(name: str, step: str, query: Query, readings: Sequence[Numbers], at: datetime) -> GateStatus:
+    """The verdict on what a query gave at points of the grid of this step, newest first; the newest one is of `at`.
 
     NaN and infinity are no data: they come of a division by zero, and which side of a bound they fall on would
     depend on how the bound is written (Argo Rollouts passes or fails on it, Flagger fails).
@@ -23,25 +26,61 @@ def judge_numbers(name: str, step: str, query: Query, numbers: Sequence[float], 
         limit=_limit(query),
         last_check_time=at,
     )
+    numbers = readings[0]
     if len(numbers) > 1:
         message = f"the query gave {len(numbers)} series where one number is needed: aggregate them, as by sum()"
         return unknown.model_copy(update={"reason": Reason.AMBIGUOUS_RESULT, "message": message})
-    if not numbers or not math.isfinite(numbers[0]):
+    value = _known(numbers)
+    if value is None:
         said = f"the query gave {numbers[0]}" if numbers else "the query gave nothing"
         return unknown.model_copy(update={"message": said})
-    value = numbers[0]
-    verdict, reason, message = _within(query, value)
-    known = {"verdict": verdict, "reason": reason, "message": message, "value": f"{value:.6g}"}
-    return unknown.model_copy(update=known)
+    known = unknown.model_copy(update={"value": f"{value:.6g}", "message": f"the query gave {value:.6g}"})
+    outside = _outside(query, value)
+    if outside is None:
+        return known.model_copy(update={"verdict": Verdict.PASS, "reason": Reason.WITHIN_BOUNDS})
+    message = f"{known.message}, which is {outside}"
+    row = row_of(query, readings)
+    if query.consecutive > 1:
+        message = f"{message} ({row} of {query.consecutive} readings in a row)"
+    verdict = Verdict.FAIL if row >= query.consecutive else Verdict.INCONCLUSIVE
+    return known.model_copy(update={"verdict": verdict, "reason": Reason.OUT_OF_BOUNDS, "message": message})
 
 
-def _within(query: Query, value: float) -> tuple[Verdict, Reason, str]:
-    said = f"the query gave {value:.6g}"
+def row_of(query: Query, readings: Sequence[Numbers]) -> int:
+    """How many readings in a row are out of bounds, newest first; never more than the gate needs.
+
+    A reading without a number breaks no row and adds nothing to it: an outage says nothing about the candidate.
+    """
+    row = 0
+    for numbers in readings:
+        value = _known(numbers)
+        if value is not None and _outside(query, value) is None:
+            return row
+        row += value is not None
+        if row >= query.consecutive:
+            return row
+    return row
+
+
+def needs_earlier(query: Query, readings: Sequence[Numbers]) -> bool:
+    """Whether an earlier reading than these, newest first, could change the verdict on the newest one."""
+    values = [_known(numbers) for numbers in readings]
+    if values[0] is None or any(value is not None and _outside(query, value) is None for value in values):
+        return False
+    return row_of(query, readings) < query.consecutive
+
+
+def _known(numbers: Numbers) -> float | None:
+    return numbers[0] if len(numbers) == 1 and math.isfinite(numbers[0]) else None
+
+
+def _outside(query: Query, value: float) -> str | None:
+    """On which side of the bounds the value is; None inside."""
     if query.min is not None and value < float(query.min):
-        return Verdict.FAIL, Reason.OUT_OF_BOUNDS, f"{said}, which is below {query.min}"
+        return f"below {query.min}"
     if query.max is not None and value > float(query.max):
-        return Verdict.FAIL, Reason.OUT_OF_BOUNDS, f"{said}, which is above {query.max}"
-    return Verdict.PASS, Reason.WITHIN_BOUNDS, said
+        return f"above {query.max}"
+    return None
 
 
 def _limit(query: Query) -> str:

@@ -12,7 +12,9 @@ from millgate.api.revision import Revision
 from millgate.api.spec import ModelSource
 from millgate.api.status import Outcome, RolloutStatus, Stage, Status
 from millgate.rollout import guards, moves
+from millgate.rollout.baseline import baseline_is_ready, leftover_baselines
 from millgate.rollout.draft import Draft
+from millgate.rollout.failures import note_failures, unanswered
 from millgate.rollout.requests import answer_request
 from millgate.rollout.sizes import candidate_size
 from millgate.rollout.snapshot import JobReport, Snapshot
@@ -136,6 +138,8 @@ def _stepping(draft: Draft, snapshot: Snapshot, now: datetime) -> Draft:
     why = guards.candidate_must_go(snapshot, rollout, candidate, now)
     if why is not None:
         return moves.take_back_candidate(draft, why, now)
+    if draft.status.stable is not None:
+        draft = note_failures(draft, snapshot)
     steps = steps_in_force(snapshot.spec, draft.status)
     index = index_in(steps, rollout)
     if steps[index].name != rollout.step_name:
@@ -148,11 +152,15 @@ def _stepping(draft: Draft, snapshot: Snapshot, now: datetime) -> Draft:
 
 
 def _open_when_ready(draft: Draft, snapshot: Snapshot, index: int, now: datetime) -> Draft:
-    candidate = draft.status.candidate
-    if candidate is None or is_paused(snapshot, draft.status) or strangers(snapshot, draft.status):
+    candidate, rollout = draft.status.candidate, draft.rollout
+    if candidate is None or rollout is None or is_paused(snapshot, draft.status):
+        return draft
+    if strangers(snapshot, draft.status) or unanswered(snapshot.spec, rollout):
         return draft
     steps = steps_in_force(snapshot.spec, draft.status)
     if guards.ready_pods(snapshot, candidate) < candidate_size(snapshot.spec, steps, index):
+        return draft
+    if not baseline_is_ready(snapshot, draft.status):
         return draft
     return moves.open_step(draft, steps[index], now)
 
@@ -160,7 +168,9 @@ def _open_when_ready(draft: Draft, snapshot: Snapshot, index: int, now: datetime
 def strangers(snapshot: Snapshot, status: Status) -> frozenset[str]:
     """Revisions that play no part but still have pods: an open selector would send them requests."""
     parts = {track.hash for track in (status.stable, status.candidate, status.previous) if track}
-    return frozenset(hash_ for hash_, seen in snapshot.revisions.items() if hash_ not in parts and seen.pods > 0)
+    idle = {hash_ for hash_, seen in snapshot.revisions.items() if hash_ not in parts and seen.pods > 0}
+    left = {hash_ for hash_ in leftover_baselines(snapshot, status) if snapshot.baselines[hash_].pods > 0}
+    return frozenset(idle | left)
 
 
 def _judge_opened(draft: Draft, snapshot: Snapshot, index: int, now: datetime) -> Draft:
@@ -200,6 +210,7 @@ def _promoting(draft: Draft, snapshot: Snapshot, now: datetime) -> Draft:
     why = guards.promoted_must_go(snapshot, rollout, status.stable, status.previous)
     if why is not None:
         return moves.take_back_stable(draft, status.previous, why, now)
+    draft = note_failures(draft, snapshot)
     wanted = wanted_revision(snapshot, status)
     if wanted is not None and snapshot.conflict is None and not is_paused(snapshot, status):
         if wanted.hash == status.previous.hash and guards.ready_pods(snapshot, status.previous) > 0:

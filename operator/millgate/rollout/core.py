@@ -5,6 +5,7 @@ from datetime import datetime
 from millgate.rollout.advance import advance
 from millgate.rollout.freshness import with_fresh_verdicts
 from millgate.rollout.plan import Plan
+from millgate.rollout.record import recorded
 from millgate.rollout.report import next_look_seconds, with_figures
 from millgate.rollout.snapshot import Snapshot
 from millgate.rollout.summary import conditions_of
@@ -18,7 +19,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     stored whether or not the writes succeed. Calling it again on what it has brought about changes nothing.
     """
     snapshot = with_fresh_verdicts(snapshot, now)
-    decided = advance(snapshot, now)
+    decided = recorded(advance(snapshot, now), snapshot)
     writes = writes_for(snapshot, decided.status)
     figured = with_figures(decided, snapshot, now)
     status = figured.status.model_copy(update={"conditions": conditions_of(snapshot, figured.status, now)})

@@ -9,7 +9,10 @@ from datetime import datetime, timedelta
 
 from millgate.api.conditions import Reason
 from millgate.api.defaults import guardrails_of
-from millgate.api.status import GateStatus, Outcome, RolloutStatus, Stage, Track, Verdict
+from millgate.api.spec import OnFail
+from millgate.api.status import Outcome, RolloutStatus, Stage, Track
+from millgate.rollout.baseline import baseline_is_ready, wanted_baseline
+from millgate.rollout.failures import failures
 from millgate.rollout.sizes import candidate_size
 from millgate.rollout.snapshot import Crash, ObservedRevision, Snapshot
 from millgate.rollout.steps import index_in, live_weight, steps_in_force
@@ -30,20 +33,15 @@ class TakeBack:
 
 
 def failed_gate(snapshot: Snapshot, rollout: RolloutStatus) -> TakeBack | None:
-    """A gate of the newest step to have begun has failed. After promotion only the guardrails are still asked."""
-    step = rollout.steps[-1].name if rollout.steps else None
+    """A gate of the newest step to have begun has failed, and that takes back. After promotion only the guardrails are
+    still asked.
+    """
     guardrails = {gate.name for gate in guardrails_of(snapshot.spec.rollout)}
-    for verdict in snapshot.verdicts:
-        if verdict.verdict is not Verdict.FAIL or verdict.step != step:
-            continue
-        reason = Reason.GUARDRAIL_BREACHED if verdict.name in guardrails else Reason.ANALYSIS_FAILED
-        return TakeBack(reason, _sentence(verdict))
+    for failure in failures(snapshot.spec, rollout, snapshot.verdicts):
+        if failure.does is OnFail.ROLLBACK:
+            reason = Reason.GUARDRAIL_BREACHED if failure.gate.name in guardrails else Reason.ANALYSIS_FAILED
+            return TakeBack(reason, failure.sentence)
     return None
-
-
-def _sentence(verdict: GateStatus) -> str:
-    said = verdict.message or f"{verdict.value} is outside of {verdict.limit}"
-    return f"gate {verdict.name} in step {verdict.step}: {said}"[:1024]
 
 
 def crashed(observed: ObservedRevision | None, rollout: RolloutStatus) -> TakeBack | None:
@@ -86,7 +84,8 @@ def _has_its_pods(snapshot: Snapshot, rollout: RolloutStatus) -> bool:
     if candidate is None or rollout.stage is not Stage.STEPPING:
         return False
     steps = steps_in_force(snapshot.spec, snapshot.status)
-    return ready_pods(snapshot, candidate) >= candidate_size(snapshot.spec, steps, index_in(steps, rollout))
+    enough = ready_pods(snapshot, candidate) >= candidate_size(snapshot.spec, steps, index_in(steps, rollout))
+    return enough and baseline_is_ready(snapshot, snapshot.status)
 
 
 def _why_not_ready(snapshot: Snapshot, rollout: RolloutStatus) -> str:
@@ -94,6 +93,10 @@ def _why_not_ready(snapshot: Snapshot, rollout: RolloutStatus) -> str:
     observed = snapshot.revisions.get(candidate.hash) if candidate else None
     if observed is not None and observed.problem is not None:
         return f": {observed.problem.reason}: {observed.problem.message}"
+    wanted = wanted_baseline(snapshot, snapshot.status)
+    baseline = snapshot.baselines.get(wanted.hash) if wanted else None
+    if baseline is not None and baseline.problem is not None:
+        return f": baseline of stable: {baseline.problem.reason}: {baseline.problem.message}"
     if rollout.stage is Stage.PREPARING and snapshot.preflight is not None and snapshot.preflight.message:
         return f": {snapshot.preflight.message}"
     return ""

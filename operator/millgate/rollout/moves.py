@@ -20,6 +20,7 @@ from millgate.api.status import (
     Track,
 )
 from millgate.rollout.draft import Draft
+from millgate.rollout.foresight import remembered
 from millgate.rollout.guards import TakeBack
 from millgate.rollout.snapshot import ObservedRevision, Snapshot
 
@@ -80,12 +81,18 @@ def open_step(draft: Draft, step: Step, now: datetime) -> Draft:
     if rollout is None:
         return draft
     record = StepRecord(name=step.name, weight_percent=step.weight_percent, start_time=now)
-    return draft.with_rollout(
-        step_pending_time=None,
-        step_start_time=now,
-        steps=(*rollout.steps, record)[-64:],
-        traffic_start_time=rollout.traffic_start_time or (now if step.weight_percent > 0 else None),
-    ).saying(EventReason.STEP_STARTED, f"rollout {rollout.id}: step {step.name}, weight {step.weight_percent} %")
+    return (
+        draft.with_status(detections=remembered(draft.status))
+        .with_rollout(
+            step_pending_time=None,
+            step_start_time=now,
+            steps=(*rollout.steps, record)[-64:],
+            failed=(),
+            accepted=(),
+            traffic_start_time=rollout.traffic_start_time or (now if step.weight_percent > 0 else None),
+        )
+        .saying(EventReason.STEP_STARTED, f"rollout {rollout.id}: step {step.name}, weight {step.weight_percent} %")
+    )
 
 
 def promote(draft: Draft, keep_warm_seconds: int, now: datetime) -> Draft:
@@ -174,7 +181,7 @@ def _going_back(draft: Draft, loser: Track, to: Track | None, why: TakeBack, now
     if why.rejects:
         kept = tuple(entry for entry in rejected if entry.hash != loser.hash)
         rejected = (_rejection(loser, why, now), *kept)[:REJECTED_LENGTH]
-    return draft.with_status(rejected=rejected).with_rollout(
+    return draft.with_status(rejected=rejected, detections=remembered(status)).with_rollout(
         stage=Stage.ROLLING_BACK,
         stage_start_time=now,
         return_to=to.hash if to else None,

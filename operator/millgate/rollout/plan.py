@@ -19,6 +19,22 @@ class EnsureRevision:
 
 
 @dataclass(frozen=True)
+class EnsureBaseline:
+    """Fresh pods of the stable revision serve beside its own, this many, to compare a candidate with."""
+
+    revision: Revision
+    digest: str | None
+    replicas: int
+
+
+@dataclass(frozen=True)
+class RemoveBaseline:
+    """The baseline of a revision is gone, with its pods."""
+
+    hash: str
+
+
+@dataclass(frozen=True)
 class Scale:
     """The Deployment of a revision that exists has this many replicas."""
 
@@ -67,7 +83,9 @@ class Retire:
     hash: str
 
 
-Action = EnsureRevision | Scale | Route | RunPreflight | RunGateJob | StopJobs | Retire
+Action = (
+    EnsureRevision | EnsureBaseline | RemoveBaseline | Scale | Route | RunPreflight | RunGateJob | StopJobs | Retire
+)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from datetime import datetime, timedelta
 
 from millgate.api.conditions import EventReason
-from millgate.api.defaults import max_seconds_of
+from millgate.api.defaults import max_seconds_of, named_gate, on_fail_of
 from millgate.api.names import LABEL_COMPONENT, LABEL_HASH, LABEL_NAME
-from millgate.api.spec import Step
-from millgate.api.status import RolloutStatus, Stage, Status, Track
+from millgate.api.spec import ModelDeploymentSpec, Step
+from millgate.api.status import GateStatus, RolloutStatus, Stage, Status, Track
 from millgate.rollout.draft import Draft
+from millgate.rollout.foresight import short_steps
 from millgate.rollout.snapshot import Snapshot
 from millgate.rollout.steps import Progress, gate_reports, index_in, judge_step, live_weight, steps_in_force
 
@@ -29,7 +30,18 @@ def with_figures(draft: Draft, snapshot: Snapshot, now: datetime) -> Draft:
         selector=f"{LABEL_NAME}={snapshot.name},{LABEL_COMPONENT}=server"
         + (f",{LABEL_HASH}={stable.hash}" if stable else ""),
     )
-    return _with_step(figured, snapshot, now)
+    return _with_short_steps(_with_step(figured, snapshot, now), snapshot)
+
+
+def _with_short_steps(draft: Draft, snapshot: Snapshot) -> Draft:
+    """Tell once of steps that are too short: when the Accepted condition does not name them yet."""
+    said = next((one.message for one in snapshot.status.conditions if one.type == "Accepted"), "")
+    new = [
+        step
+        for step in short_steps(snapshot.spec.rollout, draft.status.detections)
+        if f"step {step.step} (" not in said
+    ]
+    return draft.saying(EventReason.STEP_TOO_SHORT, "; ".join(map(str, new))[:1024], "Warning") if new else draft
 
 
 def _seen(snapshot: Snapshot, track: Track | None) -> Track | None:
@@ -91,9 +103,18 @@ def _with_verdicts(draft: Draft, snapshot: Snapshot) -> Draft:
         return draft
     if after.stage is Stage.PREPARING:
         return draft  # of another candidate
-    newest = {verdict.name: verdict for verdict in snapshot.verdicts if verdict.step == before.steps[-1].name}
+    newest = {
+        verdict.name: _with_consequence(snapshot.spec, verdict)
+        for verdict in snapshot.verdicts
+        if verdict.step == before.steps[-1].name
+    }
     known = [newest.pop(gate.name, gate) for gate in draft.status.gates]
     return draft.with_status(gates=(*known, *newest.values()))
+
+
+def _with_consequence(spec: ModelDeploymentSpec, verdict: GateStatus) -> GateStatus:
+    gate = named_gate(spec.rollout, verdict.step, verdict.name)
+    return verdict if gate is None else verdict.model_copy(update={"on_fail": on_fail_of(gate).value})
 
 
 def _step_deadline(snapshot: Snapshot, rollout: RolloutStatus, step: Step) -> datetime | None:

@@ -8,8 +8,9 @@ from millgate.api.conditions import EventReason, Reason
 from millgate.api.names import rollout_id
 from millgate.api.request import MalformedRequest, Request, RequestAction
 from millgate.api.spec import GateType
-from millgate.api.status import LastRequest, Outcome, RequestResult, Stage, Status, Track
+from millgate.api.status import LastRequest, Outcome, RequestResult, RolloutStatus, Stage, Status, Track
 from millgate.rollout.draft import Draft
+from millgate.rollout.failures import unanswered
 from millgate.rollout.guards import TakeBack
 from millgate.rollout.moves import rollout_id_of, take_back_candidate, take_back_stable, track_of
 from millgate.rollout.snapshot import Snapshot
@@ -76,8 +77,22 @@ def _ids_in_play(snapshot: Snapshot, status: Status) -> list[str]:
 
 def _promote(draft: Draft, snapshot: Snapshot, _request: Request, now: datetime) -> Answer:
     rollout = draft.rollout
-    if rollout is None or rollout.stage is not Stage.STEPPING or rollout.step_start_time is None:
+    if rollout is None or rollout.stage not in {Stage.STEPPING, Stage.PROMOTING}:
         return _refused(draft, "no step waits for a person: 'Promote' answers a step that has begun")
+    failed = unanswered(snapshot.spec, rollout)
+    accepting = draft.with_rollout(accepted=(*rollout.accepted, *failed)) if failed else draft
+    said = (f"let pass although it failed: {', '.join(failed)}",) if failed else ()
+    if rollout.stage is Stage.STEPPING and rollout.step_start_time is not None:
+        return _promote_opened(accepting, snapshot, rollout, said, now)
+    if not failed:
+        return _refused(draft, "no step waits for a person: 'Promote' answers a step that has begun")
+    return _applied(accepting, *said)
+
+
+def _promote_opened(
+    draft: Draft, snapshot: Snapshot, rollout: RolloutStatus, said: tuple[str, ...], now: datetime
+) -> Answer:
+    """`said`: what was answered already."""
     steps = steps_in_force(snapshot.spec, draft.status)
     step = steps[index_in(steps, rollout)]
     waiting = tuple(
@@ -86,12 +101,12 @@ def _promote(draft: Draft, snapshot: Snapshot, _request: Request, now: datetime)
         if gate.type is GateType.APPROVAL and gate.name not in rollout.approved
     )
     held = judge_step(snapshot.spec, step, draft.status, snapshot.verdicts, now).progress is Progress.HELD
-    if not waiting and not held:
+    if not waiting and not held and not said:
         return _refused(draft, f"step {step.name} does not wait for a person: its gates decide when it ends")
-    said = [f"approved {', '.join(waiting)}"] if waiting else []
-    said += [f"step {step.name} goes on although its gates cannot tell"] if held else []
+    approved = (f"approved {', '.join(waiting)}",) if waiting else ()
+    proceeding = (f"step {step.name} goes on although its gates cannot tell",) if held else ()
     changed = draft.with_rollout(approved=(*rollout.approved, *waiting), proceed=held or rollout.proceed)
-    return _applied(changed, "; ".join(said))
+    return _applied(changed, "; ".join((*said, *approved, *proceeding)))
 
 
 def _abort(draft: Draft, _snapshot: Snapshot, request: Request, now: datetime) -> Answer:

@@ -99,6 +99,7 @@ class Snapshot:
     status: Status
     target: Target
     revisions: Mapping[str, ObservedRevision] = field(default_factory=dict)
+    baselines: Mapping[str, ObservedRevision] = field(default_factory=dict)  # by the hash of the revision they serve
     route: ObservedRoute = ObservedRoute()
     request: Request | MalformedRequest | None = None
     preflight: JobReport | None = None  # of the candidate in status, or of the target when none is there yet

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from millgate.api.conditions import Reason
-from millgate.api.defaults import gates_of, max_seconds_of, steps_of
-from millgate.api.spec import Gate, GateType, ModelDeploymentSpec, OnInconclusive, Step
+from millgate.api.defaults import gates_of, max_seconds_of, on_fail_of, only_watched, steps_of
+from millgate.api.spec import Gate, GateType, ModelDeploymentSpec, OnFail, OnInconclusive, Step
 from millgate.api.status import GateStatus, RolloutStatus, Status, Verdict
+from millgate.rollout.failures import unanswered
 
 # The first revision has nothing to be compared with and nobody to take traffic from.
 FIRST_STEP = Step(name="all", weight_percent=100)
@@ -41,6 +42,7 @@ class Progress(Enum):
 
     RUNNING = auto()
     AWAITING_APPROVAL = auto()
+    AWAITING_DECISION = auto()  # a gate whose failure is a question to a person has failed
     HELD = auto()  # past `maxSeconds`, gates cannot tell, a person must decide
     PASSED = auto()
     INCONCLUSIVE = auto()  # past `maxSeconds`, gates cannot tell, and the policy is to go back
@@ -48,12 +50,10 @@ class Progress(Enum):
 
 @dataclass(frozen=True)
 class StepReport:
-    progress: Progress
-    gates: tuple[GateStatus, ...]
+    """`undecided`: the gates that keep the step from ending."""
 
-    @property
-    def undecided(self) -> tuple[GateStatus, ...]:
-        return tuple(gate for gate in self.gates if gate.verdict is not Verdict.PASS)
+    progress: Progress
+    undecided: tuple[GateStatus, ...] = ()
 
 
 def gates_in_force(spec: ModelDeploymentSpec, status: Status, step: Step) -> tuple[Gate, ...]:
@@ -73,7 +73,8 @@ def gate_reports(
             reports.append(_approval(gate.name, step.name, given=gate.name in approved))
         else:
             pending = GateStatus(name=gate.name, step=step.name, verdict=Verdict.PENDING, reason=Reason.PENDING)
-            reports.append(known.get(gate.name, pending))
+            report = known.get(gate.name, pending)
+            reports.append(report.model_copy(update={"on_fail": on_fail_of(gate).value}))
     return tuple(reports)
 
 
@@ -94,26 +95,51 @@ def _approval(name: str, step: str, *, given: bool) -> GateStatus:
 def judge_step(
     spec: ModelDeploymentSpec, step: Step, status: Status, verdicts: Sequence[GateStatus], now: datetime
 ) -> StepReport:
-    """Has an opened step passed? A Fail is decided before this is asked, and is no progress here."""
+    """Has an opened step passed? A Fail that takes back is decided before this is asked, and is no progress here."""
     rollout = status.rollout
     start = rollout.step_start_time if rollout else None
     if rollout is None or start is None:
-        return StepReport(Progress.RUNNING, ())
+        return StepReport(Progress.RUNNING)
+    late = now >= start + timedelta(seconds=max_seconds_of(step))
     reports = gate_reports(spec, step, status, verdicts)
-    report = StepReport(Progress.RUNNING, reports)
-    if any(gate.verdict is Verdict.FAIL for gate in reports) or now < start + timedelta(seconds=step.min_seconds):
-        return report
-    if not report.undecided:
-        return StepReport(Progress.PASSED, reports)
-    if all(gate.reason == Reason.AWAITING_APPROVAL for gate in report.undecided):
-        return StepReport(Progress.AWAITING_APPROVAL, reports)
+    watched = only_watched(spec.rollout, step)
+    undecided = tuple(
+        gate
+        for gate in reports
+        if not _lets_go(gate, rollout, late=late) and (gate.name not in watched or gate.verdict is Verdict.FAIL)
+    )
+    return StepReport(_progress(spec, step, rollout, undecided, now), undecided)
+
+
+def _lets_go(gate: GateStatus, rollout: RolloutStatus, *, late: bool) -> bool:
+    """It passes, a person let its failure pass, or it only warns: such a gate is waited for until it has looked."""
+    if gate.verdict is Verdict.PASS or gate.name in rollout.accepted:
+        return True
+    return gate.on_fail == OnFail.ALERT and (gate.verdict is not Verdict.PENDING or late)
+
+
+def _progress(
+    spec: ModelDeploymentSpec, step: Step, rollout: RolloutStatus, undecided: tuple[GateStatus, ...], now: datetime
+) -> Progress:
+    start = rollout.step_start_time or now
+    if unanswered(spec, rollout):
+        return Progress.AWAITING_DECISION
+    failed = any(gate.verdict is Verdict.FAIL for gate in undecided)
+    if failed or now < start + timedelta(seconds=step.min_seconds):
+        return Progress.RUNNING
+    if not undecided:
+        return Progress.PASSED
+    if all(gate.reason == Reason.AWAITING_APPROVAL for gate in undecided):
+        return Progress.AWAITING_APPROVAL
     if now < start + timedelta(seconds=max_seconds_of(step)):
-        return report
-    return StepReport(_after_max_seconds(spec, rollout, report), reports)
+        return Progress.RUNNING
+    return _after_max_seconds(spec, rollout, undecided)
 
 
-def _after_max_seconds(spec: ModelDeploymentSpec, rollout: RolloutStatus, report: StepReport) -> Progress:
-    if any(gate.reason == Reason.AWAITING_APPROVAL for gate in report.undecided):
+def _after_max_seconds(
+    spec: ModelDeploymentSpec, rollout: RolloutStatus, undecided: tuple[GateStatus, ...]
+) -> Progress:
+    if any(gate.reason == Reason.AWAITING_APPROVAL for gate in undecided):
         return Progress.AWAITING_APPROVAL
     if rollout.proceed or spec.rollout.on_inconclusive is OnInconclusive.PROCEED:
         return Progress.PASSED

@@ -9,7 +9,11 @@ from math import ceil
 from typing import Literal
 
 from millgate.api.conditions import ConditionType, Reason
+from millgate.api.spec import OnFail
 from millgate.api.status import Condition, GateStatus, Rejected, RolloutStatus, Stage, Status, Verdict
+from millgate.rollout.baseline import baseline_is_ready, wanted_baseline
+from millgate.rollout.failures import unanswered
+from millgate.rollout.foresight import short_steps
 from millgate.rollout.sizes import stable_size
 from millgate.rollout.snapshot import Problem, Snapshot
 from millgate.rollout.steps import Progress, index_in, judge_step, steps_in_force
@@ -33,7 +37,7 @@ class Says:
 
 def conditions_of(snapshot: Snapshot, status: Status, now: datetime) -> tuple[Condition, ...]:
     """All conditions, `Ready` last. `lastTransitionTime` moves only when a condition's status changes."""
-    accepted = _accepted(snapshot)
+    accepted = _accepted(snapshot, status)
     available = _available(snapshot, status)
     paused = _paused(snapshot, status, now)
     stalled = _stalled(snapshot, status, accepted, now)
@@ -66,17 +70,18 @@ def _stamp(type_: ConditionType, says: Says, snapshot: Snapshot, now: datetime) 
     )
 
 
-def _accepted(snapshot: Snapshot) -> Says:
+def _accepted(snapshot: Snapshot, status: Status) -> Says:
     target = snapshot.target
     if target.problem is not None and target.revision is None:
-        status: Literal["False", "Unknown"] = "False" if target.permanent else "Unknown"
-        return Says(status, target.problem.reason, target.problem.message)
+        known: Literal["False", "Unknown"] = "False" if target.permanent else "Unknown"
+        return Says(known, target.problem.reason, target.problem.message)
     if target.revision is None:
         return Says("Unknown", Reason.RESOLVING, "the registry is being asked")
     version = f"model version {target.revision.model_version}, revision {target.revision.hash}"
     if target.problem is not None:
         return Says("True", target.problem.reason, f"{version}, as far as known: {target.problem.message}")
-    return Says("True", Reason.ACCEPTED, version)
+    short = "".join(f"; {step}" for step in short_steps(snapshot.spec.rollout, status.detections))
+    return Says("True", Reason.ACCEPTED, version + short)
 
 
 def _available(snapshot: Snapshot, status: Status) -> Says:
@@ -157,6 +162,10 @@ def _paused(snapshot: Snapshot, status: Status, now: datetime) -> Says:
     rollout = status.rollout
     if rollout is None or rollout.stage is not Stage.STEPPING:
         return Says("False", Reason.NOT_PAUSED)
+    failed = unanswered(snapshot.spec, rollout)
+    if failed:
+        said = f"step {rollout.steps[-1].name}: {', '.join(failed)} failed and waits for a person"
+        return Says("True", Reason.AWAITING_DECISION, said)
     steps = steps_in_force(snapshot.spec, status)
     step = steps[index_in(steps, rollout)]
     report = judge_step(snapshot.spec, step, status, snapshot.verdicts, now)
@@ -199,8 +208,17 @@ def _preparing(snapshot: Snapshot, rollout: RolloutStatus) -> Says:
 
 def _scaling_up(snapshot: Snapshot, status: Status, rollout: RolloutStatus) -> Says:
     why = _problem(snapshot, status)
+    whose = "its pods"
+    if why is None and not baseline_is_ready(snapshot, status):
+        whose, why = "its pods and those of the baseline", _baseline_problem(snapshot, status)
     detail = f": {why.reason}: {why.message}" if why else ""
-    return Says("True", Reason.SCALING_UP, f"step {rollout.step_name} waits for its pods{detail}")
+    return Says("True", Reason.SCALING_UP, f"step {rollout.step_name} waits for {whose}{detail}")
+
+
+def _baseline_problem(snapshot: Snapshot, status: Status) -> Problem | None:
+    wanted = wanted_baseline(snapshot, status)
+    there = snapshot.baselines.get(wanted.hash) if wanted else None
+    return there.problem if there else None
 
 
 def _rolled_back(snapshot: Snapshot, status: Status) -> Says:
@@ -214,6 +232,10 @@ def _rolled_back(snapshot: Snapshot, status: Status) -> Says:
 
 def _candidate_healthy(snapshot: Snapshot, status: Status) -> Says:
     rollout = status.rollout
+    if rollout is not None and rollout.stage is Stage.PROMOTING:
+        failed = _failed(snapshot, status, rollout)
+        if failed is not None:
+            return failed
     if rollout is None or status.candidate is None or rollout.stage is Stage.PROMOTING:
         # What spec asks for was judged already: that is said until spec asks for something else, or a person to retry.
         rejection = _rejection(snapshot, status)
@@ -226,15 +248,33 @@ def _candidate_healthy(snapshot: Snapshot, status: Status) -> Says:
     problem = _problem(snapshot, status) or _preflight_problem(snapshot, rollout)
     if problem is not None:
         return Says("False", problem.reason, problem.message)
-    failing = _first(status.gates, Verdict.FAIL)
-    if failing is not None:
-        return Says("False", Reason.FAILING, f"{failing.name}: {failing.message}")
+    failed = _failed(snapshot, status, rollout)
+    if failed is not None:
+        return failed
     open_ = _first(status.gates, Verdict.INCONCLUSIVE) or _first(status.gates, Verdict.PENDING)
     if open_ is not None:
         return Says("Unknown", Reason(open_.reason), f"{open_.name}: {_steady(open_)}")
     if not status.gates:
         return Says("Unknown", Reason.PENDING, "no gate has been asked yet")
     return Says("True", Reason.PASSING, "all gates pass: " + ", ".join(gate.name for gate in status.gates))
+
+
+def _failed(snapshot: Snapshot, status: Status, rollout: RolloutStatus) -> Says | None:
+    """A gate has failed, also one whose failure takes nothing back."""
+    held = unanswered(snapshot.spec, rollout)
+    if held:
+        of_it = next((gate for gate in status.gates if gate.name == held[0]), None)
+        now = f": {_steady(of_it)}" if of_it else ""
+        return Says("False", Reason.AWAITING_DECISION, f"{', '.join(held)} failed and waits for a person{now}")
+    failing = _first(status.gates, Verdict.FAIL)
+    if failing is None:
+        return None
+    excuse = ""
+    if failing.name in rollout.accepted:
+        excuse = " (a person let it pass)"
+    elif failing.on_fail == OnFail.ALERT:
+        excuse = " (onFail Alert: the rollout goes on)"
+    return Says("False", Reason.FAILING, f"{failing.name}: {failing.message}{excuse}")
 
 
 def _steady(gate: GateStatus) -> str:

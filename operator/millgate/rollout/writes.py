@@ -11,8 +11,20 @@ from millgate.api.revision import Revision
 from millgate.api.spec import GateType, Step
 from millgate.api.status import RolloutStatus, Stage, Status, Track
 from millgate.rollout.advance import needs_preflight
+from millgate.rollout.baseline import leftover_baselines, wanted_baseline
 from millgate.rollout.guards import ready_pods
-from millgate.rollout.plan import Action, EnsureRevision, Retire, Route, RunGateJob, RunPreflight, Scale, StopJobs
+from millgate.rollout.plan import (
+    Action,
+    EnsureBaseline,
+    EnsureRevision,
+    RemoveBaseline,
+    Retire,
+    Route,
+    RunGateJob,
+    RunPreflight,
+    Scale,
+    StopJobs,
+)
 from millgate.rollout.sizes import candidate_size, stable_size
 from millgate.rollout.snapshot import Snapshot
 from millgate.rollout.steps import index_in, live_weight, steps_in_force
@@ -38,7 +50,9 @@ def writes_for(snapshot: Snapshot, status: Status) -> Writes:
             writes = _stepping(snapshot, status)
         case Stage.ROLLING_BACK:
             writes = _rolling_back(snapshot, status)
-    return Writes(writes.first, (*writes.then, *_clearing(snapshot, status)))
+    return Writes(
+        writes.first, (*writes.then, *_clearing(snapshot, status), *_without_baseline(snapshot, status, writes))
+    )
 
 
 def _settled(snapshot: Snapshot, status: Status) -> Writes:
@@ -77,6 +91,7 @@ def _stepping(snapshot: Snapshot, status: Status) -> Writes:
     revision = _revision(snapshot, candidate)
     if revision is not None:
         first.append(EnsureRevision(revision, candidate.digest, candidate_size(snapshot.spec, steps, index)))
+    first += _ensure_baseline(snapshot, status)
     if rollout.step_start_time is None:
         return Writes(tuple(first))
     return Writes(
@@ -134,6 +149,24 @@ def _ensure_stable(snapshot: Snapshot, stable: Track) -> tuple[Action, ...]:
     size = stable_size(snapshot.spec)
     revision = _revision(snapshot, stable)
     return (EnsureRevision(revision, stable.digest, size),) if revision is not None else ()
+
+
+def _ensure_baseline(snapshot: Snapshot, status: Status) -> tuple[Action, ...]:
+    wanted, revision = wanted_baseline(snapshot, status), _revision(snapshot, status.stable)
+    if wanted is None or revision is None or status.stable is None:
+        return ()
+    return (EnsureBaseline(revision, status.stable.digest, wanted.replicas),)
+
+
+def _without_baseline(snapshot: Snapshot, status: Status, writes: Writes) -> tuple[Action, ...]:
+    """A baseline that nobody needs goes, but on the way back not before the route leaves it out: while stable has no
+    pod that is ready, the baseline may be all that answers for it.
+    """
+    stepping = status.rollout is not None and status.rollout.stage is Stage.STEPPING
+    pinned = any(isinstance(action, Route) and len(action.weights) == 1 for action in writes.first)
+    if not (stepping or pinned or len(snapshot.route.hashes) <= 1):
+        return ()
+    return tuple(RemoveBaseline(hash_) for hash_ in leftover_baselines(snapshot, status))
 
 
 def _revision(snapshot: Snapshot, track: Track | None) -> Revision | None:

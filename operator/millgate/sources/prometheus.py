@@ -1,6 +1,7 @@
 """Prometheus behind a small typed port: queries at explicit times, with a deadline, and errors that carry a reason."""
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,9 @@ from urllib3.util.retry import Retry
 from millgate.api.conditions import Reason
 from millgate.sources.session import BoundedSession, HttpError, TooLargeError
 
+TOKEN_VARIABLE = "MILLGATE_PROMETHEUS_TOKEN"
+USER_VARIABLE = "MILLGATE_PROMETHEUS_USERNAME"
+PASSWORD_VARIABLE = "MILLGATE_PROMETHEUS_PASSWORD"
 MAX_POINTS = 5_000
 """Points of one range query. Prometheus refuses more than 11,000 a series."""
 MAX_CONCURRENT_QUERIES = 8
@@ -140,6 +144,18 @@ class Prometheus:
             slow = "timed out" in str(error)
             message = self._too_slow() if slow else f"{self._url} cannot be reached: {_cause(error)}"
             raise MetricsError(Reason.METRICS_UNAVAILABLE, message) from error
+
+
+def authorisation(env: Mapping[str, str]) -> dict[str, str]:
+    """The header with the credentials of Prometheus that the environment holds, if it holds any."""
+    token = env.get(TOKEN_VARIABLE)
+    if token:
+        return {"Authorization": f"Bearer {token}"}
+    user = env.get(USER_VARIABLE)
+    if user:
+        pair = f"{user}:{env.get(PASSWORD_VARIABLE, '')}"
+        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    return {}
 
 
 def _without_credentials(url: str) -> tuple[str, tuple[str, str] | None]:

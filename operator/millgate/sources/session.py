@@ -6,6 +6,8 @@ from typing import Any
 import requests
 
 CHUNK_BYTES = 1 << 16
+LONGEST_IN_URL = 2_000
+"""Characters of a query that may stand in a URL; many a proxy cuts or refuses longer ones."""
 
 
 class HttpError(Exception):
@@ -34,6 +36,8 @@ class BoundedSession(requests.Session):
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         deadline = time.monotonic() + kwargs["timeout"]
         kwargs.update(stream=True, allow_redirects=False)  # a redirect leads to a login page, or out of the cluster
+        if kwargs.get("method") == "GET" and len((kwargs.get("params") or {}).get("query", "")) > LONGEST_IN_URL:
+            kwargs |= {"method": "POST", "data": kwargs["params"], "params": None}
         with super().request(*args, **kwargs) as response:
             body = self._read(response, deadline)
         if response.status_code != requests.codes.ok:

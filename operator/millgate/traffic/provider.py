@@ -9,7 +9,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class RevisionPods:
-    """How many pods a revision has that are not being deleted, and how many of them are ready."""
+    """How many pods a revision has that are not being deleted, and how many of them are ready.
+
+    Its own pods and its baseline may be two of these.
+    """
 
     hash: str
     pods: int

@@ -1,5 +1,6 @@
 """Traffic type `Replicas`: one Service, its selector pinned to a revision or open to all; pod counts make the share."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from millgate.api.names import (
@@ -48,9 +49,15 @@ def shares(revisions: Sequence[RevisionPods]) -> Mapping[str, int]:
 
     By ready pods; where none is ready by pods, since the first to become ready will get requests. Whole percents by the
     largest remainder, and at least 1 for a revision that gets requests at all: it must not look as if it got none.
+    A revision may come in several sets of pods.
     """
-    counts = {revision.hash: revision.ready for revision in revisions if revision.ready}
-    counts = counts or {revision.hash: revision.pods for revision in revisions if revision.pods}
+    counts = Counter[str]()
+    for revision in revisions:
+        counts[revision.hash] += revision.ready
+    if not counts.total():
+        for revision in revisions:
+            counts[revision.hash] += revision.pods
+    counts = +counts  # without those that have none
     total = sum(counts.values())
     whole = {hash_: max(1, count * 100 // total) for hash_, count in counts.items()}
     by_remainder = sorted(counts, key=lambda hash_: (-(counts[hash_] * 100 % total), hash_))

@@ -1,6 +1,7 @@
-"""A revision as objects: the Deployment that runs it and the Service that reaches it alone."""
+"""A revision as objects: the Deployment that runs it, that of its baseline, and the Service that reaches it alone."""
 
 import json
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -10,6 +11,7 @@ from millgate.api.names import (
     ANNOTATION_REVISION,
     HTTP_PORT_NAME,
     SERVICE_PORT,
+    baseline_hash,
     workload_name,
 )
 from millgate.api.revision import ModelIdentity, Revision
@@ -33,27 +35,49 @@ def deployment(
     parent: Parent, revision: Revision, digest: str | None, replicas: int, settings: WorkloadSettings
 ) -> Json:
     """Raises UnknownRegistryError."""
-    annotations = {ANNOTATION_REVISION: revision_text(revision)}
-    if digest is not None:
-        annotations[ANNOTATION_DIGEST] = digest
+    return _deployment(parent, _Pods(revision, digest, revision.hash), replicas, settings)
+
+
+def baseline_deployment(
+    parent: Parent, revision: Revision, digest: str | None, replicas: int, settings: WorkloadSettings
+) -> Json:
+    """Fresh pods of a revision, under a hash of their own: what selects the revision (its Deployment and Service, an
+    autoscaler, a live Service that is pinned to it, a query of its metrics) leaves them out. Raises
+    UnknownRegistryError.
+    """
+    return _deployment(parent, _Pods(revision, digest, baseline_hash(revision.hash)), replicas, settings)
+
+
+@dataclass(frozen=True)
+class _Pods:
+    """`hash`: what they are called in labels and metrics."""
+
+    revision: Revision
+    digest: str | None
+    hash: str
+
+
+def _deployment(parent: Parent, pods: _Pods, replicas: int, settings: WorkloadSettings) -> Json:
+    annotations = {ANNOTATION_REVISION: revision_text(pods.revision)}
+    if pods.digest is not None:
+        annotations[ANNOTATION_DIGEST] = pods.digest
+    labels = revision_labels(pods.hash)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": parent.metadata(
-            workload_name(parent.name, revision.hash), revision_labels(revision.hash), annotations
-        ),
+        "metadata": parent.metadata(workload_name(parent.name, pods.hash), labels, annotations),
         "spec": {
             "replicas": replicas,
-            "selector": {"matchLabels": server_selector(parent, revision.hash)},
+            "selector": {"matchLabels": server_selector(parent, pods.hash)},
             # Millgate never changes the template. A person may restart pods: one by one, each ready before the next.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "revisionHistoryLimit": 0,
             "template": {
                 "metadata": {
-                    "labels": parent.labels(revision_labels(revision.hash)),
-                    "annotations": _scrape(port_of(revision.server)),
+                    "labels": parent.labels(labels),
+                    "annotations": _scrape(port_of(pods.revision.server)),
                 },
-                "spec": _server_pod(parent, revision, digest, settings),
+                "spec": _server_pod(parent, pods, settings),
             },
         },
     }
@@ -118,8 +142,9 @@ def _tracking_uri(model: ModelIdentity, settings: WorkloadSettings) -> str:
     return settings.registries[model.registry]
 
 
-def _server_pod(parent: Parent, revision: Revision, digest: str | None, settings: WorkloadSettings) -> Json:
-    server, folders = revision.server, model_folders(revision)
+def _server_pod(parent: Parent, pods: _Pods, settings: WorkloadSettings) -> Json:
+    revision, server, folders = pods.revision, pods.revision.server, model_folders(pods.revision)
+    own = model_environment(revision, pods.digest, settings) | {"MILLGATE_REVISION": pods.hash}
     probes = {
         "startupProbe": _probe("/readyz", ceil(startup_deadline_of(server) / PROBE_PERIOD_SECONDS)),
         "readinessProbe": _probe("/readyz", failures=3),
@@ -132,7 +157,7 @@ def _server_pod(parent: Parent, revision: Revision, digest: str | None, settings
         container(
             CONTAINER_NAME,
             revision.image,
-            environment(model_environment(revision, digest, settings), server.env or ()),
+            environment(own, server.env or ()),
             folders,
             args=list(server.args or ()),
             ports=[{"name": HTTP_PORT_NAME, "containerPort": port_of(server), "protocol": "TCP"}],
@@ -141,7 +166,7 @@ def _server_pod(parent: Parent, revision: Revision, digest: str | None, settings
         ),
         folders,
         terminationGracePeriodSeconds=drain_seconds_of(server) + GRACE_AFTER_DRAIN_SECONDS,
-        topologySpreadConstraints=_spread(parent, revision),
+        topologySpreadConstraints=_spread(parent, pods),
     )
 
 
@@ -154,9 +179,9 @@ def _probe(path: str, failures: int, period_seconds: int = PROBE_PERIOD_SECONDS)
     }
 
 
-def _spread(parent: Parent, revision: Revision) -> list[Json]:
+def _spread(parent: Parent, pods: _Pods) -> list[Json]:
     """A wish, not a demand: a cluster with one node or zone serves all the same."""
-    key = _SPREAD_OVER.get(revision.server.topology_spread or TopologySpread.NODE)
+    key = _SPREAD_OVER.get(pods.revision.server.topology_spread or TopologySpread.NODE)
     if key is None:
         return []
     return [
@@ -164,7 +189,7 @@ def _spread(parent: Parent, revision: Revision) -> list[Json]:
             "maxSkew": 1,
             "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": server_selector(parent, revision.hash)},
+            "labelSelector": {"matchLabels": server_selector(parent, pods.hash)},
         }
     ]
 

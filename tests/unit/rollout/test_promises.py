@@ -17,12 +17,30 @@ STEP_SETS = (
     (
         {"name": "preview", "weightPercent": 0},
         {"name": "canary-20", "weightPercent": 20, "minSeconds": 30, "maxSeconds": 90},
-        {"name": "half", "weightPercent": 50, "gates": [{"name": "owner", "type": "Approval"}]},
+        {
+            "name": "half",
+            "weightPercent": 50,
+            "gates": [
+                {"name": "owner", "type": "Approval"},
+                {"name": "golden", "type": "Job", "job": {"image": "registry.example/checks:1"}, "onFail": "Hold"},
+            ],
+        },
         {"name": "most", "weightPercent": 80, "minSeconds": 10},
         {"name": "all", "weightPercent": 100},
     ),
     ({"name": "half", "weightPercent": 50}, {"name": "all", "weightPercent": 100}),
 )
+COMPARE = {"name": "errors", "type": "Compare", "compare": {"preset": "Errors"}}
+FRESH = {"name": "errors", "type": "Compare", "compare": {"preset": "Errors", "reference": "Baseline"}}
+SHIFT = {"name": "shift", "type": "Compare", "compare": {"preset": "Predictions"}}  # holds when it fails
+LAG = {
+    "name": "lag",
+    "type": "Query",
+    "query": {"promql": 'max(m{namespace="$(namespace)"})', "max": "1"},
+    "onFail": "Alert",
+}
+GATE_SETS = ((COMPARE,), (COMPARE, SHIFT, LAG), (FRESH, SHIFT), (FRESH, LAG))
+GATES = ("errors", "shift", "lag", "golden")
 writes = st.one_of(st.none(), st.integers(0, 6))
 
 
@@ -35,12 +53,13 @@ class Releases(RuleBasedStateMachine):
         warm=st.sampled_from([0, 60, 600]),
         limit=st.integers(0, 2),
         released=st.integers(0, 2),
+        gates=st.sampled_from(GATE_SETS),
     )
-    def a_deployment(self, steps, policy, warm, limit, released):
+    def a_deployment(self, *, steps, policy, warm, limit, released, gates):
         self.world = World(
             make_spec(
                 steps=list(steps),
-                gates=[{"name": "errors", "type": "Compare", "compare": {"preset": "Errors"}}],
+                gates=list(gates),
                 onInconclusive=policy.value,
                 keepWarmSeconds=warm,
                 progressDeadlineSeconds=120,
@@ -58,13 +77,14 @@ class Releases(RuleBasedStateMachine):
     def reconcile(self, fail):
         self.world.reconcile(fail_at_write=fail)
 
-    @rule(rounds=st.integers(1, 6), fail=writes, seconds=st.sampled_from([1, 61]))
-    def things_go_well_for_a_while(self, rounds, fail, seconds):
+    @rule(rounds=st.integers(1, 6), fail=writes, seconds=st.sampled_from([1, 61]), gates_too=st.booleans())
+    def things_go_well_for_a_while(self, rounds, fail, seconds, *, gates_too=True):
         """Without stretches like this one, chance alone would hardly ever get a release to its later steps."""
         for _ in range(rounds):
             self.world.finish_preflights(0)
             self.world.pods_become_ready()
-            self.world.verdicts["errors"] = Verdict.PASS
+            if gates_too:
+                self._all_gates_pass()
             self.world.reconcile(fail_at_write=fail)
             self.world.wait(seconds)
 
@@ -91,9 +111,24 @@ class Releases(RuleBasedStateMachine):
     def preflights_end(self, exit_code):
         self.world.finish_preflights(exit_code)
 
-    @rule(verdict=st.sampled_from(list(Verdict)))
-    def the_gate_says(self, verdict):
-        self.world.verdicts["errors"] = verdict
+    @rule(data=st.data())
+    def baseline_pods_are_lost(self, data):
+        for baseline in self.world.baselines.values():
+            baseline.ready = data.draw(st.integers(0, baseline.ready))
+
+    @rule(gate=st.sampled_from(GATES), verdict=st.sampled_from([Verdict.FAIL, *Verdict]), fail=writes)
+    def a_gate_says(self, gate, verdict, fail):
+        self.world.verdicts[gate] = verdict
+        self.world.reconcile(fail_at_write=fail)
+
+    @rule(gates=st.sampled_from(GATE_SETS))
+    def gates_are_edited(self, gates):
+        edited = self.world.spec.model_dump(by_alias=True, mode="json", exclude_none=True)
+        edited["rollout"]["gates"] = list(gates)
+        self.world.apply(ModelDeploymentSpec.model_validate(edited))
+
+    def _all_gates_pass(self):
+        self.world.verdicts = dict.fromkeys(GATES, Verdict.PASS)
 
     @rule(action=st.sampled_from(list(RequestAction)))
     def a_person_asks(self, action):
@@ -135,7 +170,7 @@ class Releases(RuleBasedStateMachine):
         world = self.world
         world.request = None
         world.pods_come_by_themselves = True
-        world.verdicts["errors"] = Verdict.PASS
+        self._all_gates_pass()
         world.apply(world.spec.model_copy(update={"paused": False}))
         world.ask(RequestAction.RESUME, "heal")
         world.reconcile()
@@ -151,6 +186,7 @@ class Releases(RuleBasedStateMachine):
         assert status.rollout is None, world.log[-20:]
         with_pods = {hash_ for hash_, workload in world.workloads.items() if workload.desired}
         assert with_pods == ({status.stable.hash} if status.stable else set()), "orphaned pods"
+        assert world.baselines == {}, "orphaned pods of a baseline"
         wanted = world.hash_of(world.spec.model.version)
         rejected = {entry.hash for entry in status.rejected}
         if wanted not in rejected:

@@ -3,17 +3,18 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from millgate.api.conditions import Reason
-from millgate.api.defaults import gates_of, steps_of
+from millgate.api.conditions import EventReason, Reason
 from millgate.api.request import Request, RequestAction
 from millgate.api.revision import ModelIdentity, Revision, revision_of
-from millgate.api.spec import GateType, ModelDeploymentSpec, ModelSource, OnInconclusive
-from millgate.api.status import GateStatus, Stage, Status, Verdict
+from millgate.api.spec import ModelDeploymentSpec, ModelSource
+from millgate.api.status import GateStatus, Stage, Status, Track, Verdict
 from millgate.rollout.core import plan
 from millgate.rollout.plan import (
     Action,
+    EnsureBaseline,
     EnsureRevision,
     Plan,
+    RemoveBaseline,
     Retire,
     Route,
     RunGateJob,
@@ -23,6 +24,8 @@ from millgate.rollout.plan import (
 )
 from millgate.rollout.sizes import stable_size
 from millgate.rollout.snapshot import Crash, JobReport, ObservedRevision, ObservedRoute, Snapshot, Target
+
+from .promised import check_plan
 
 EPOCH = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 OPEN = "open"
@@ -65,6 +68,8 @@ class World:
     generation: int = 1
     status: Status = field(default_factory=Status)
     workloads: dict[str, Workload] = field(default_factory=dict)
+    baselines: dict[str, Workload] = field(default_factory=dict)  # by the hash of the revision they serve
+    told: list[tuple[str, str]] = field(default_factory=list)  # failures that were told: visit of the step, gate
     route: str | None = None  # a hash, OPEN, or no Service yet
     preflights: dict[tuple[str, int], JobReport] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -84,18 +89,8 @@ class World:
             spec=self.spec,
             status=self.status,
             target=Target(revision=wanted),
-            revisions={
-                hash_: ObservedRevision(
-                    hash=hash_,
-                    revision=workload.revision,
-                    digest=workload.digest,
-                    desired_replicas=workload.desired,
-                    pods=workload.desired,
-                    ready=workload.ready,
-                    crashes=workload.crashes,
-                )
-                for hash_, workload in self.workloads.items()
-            },
+            revisions=_observed(self.workloads),
+            baselines=_observed(self.baselines),
             route=self.observed_route(),
             request=self.request,
             preflight=self._preflight(),
@@ -107,8 +102,11 @@ class World:
             return ObservedRoute()
         if self.route != OPEN:
             return ObservedRoute({self.route: 100})
-        total = sum(workload.ready for workload in self.workloads.values())
-        shares = {h: round(100 * w.ready / total) for h, w in self.workloads.items() if w.ready}
+        ready = {hash_: workload.ready for hash_, workload in self.workloads.items()}
+        for hash_, workload in self.baselines.items():
+            ready[hash_] = ready.get(hash_, 0) + workload.ready
+        total = sum(ready.values())
+        shares = {hash_: round(100 * count / total) for hash_, count in ready.items() if count}
         return ObservedRoute({hash_: max(1, share) for hash_, share in shares.items()})
 
     def _preflight(self) -> JobReport | None:
@@ -134,7 +132,7 @@ class World:
         self.writes, self.fail_at_write = 0, fail_at_write
         before = self.status
         made = plan(self.snapshot(), self.now)
-        self._check_plan(before, made)
+        check_plan(self, before, made)
         failed = False
         try:
             for action in made.actions:
@@ -161,8 +159,9 @@ class World:
                 return
         raise AssertionError(f"no rest after {rounds} reconciles:\n" + "\n".join(self.log[-30:]))
 
-    def _shape(self) -> dict[str, tuple[int, int]]:
-        return {hash_: (workload.desired, workload.ready) for hash_, workload in self.workloads.items()}
+    def _shape(self) -> list[tuple[str, int, int]]:
+        found = (*self.workloads.items(), *self.baselines.items())
+        return [(hash_, workload.desired, workload.ready) for hash_, workload in found]
 
     def _write(self, what: str) -> None:
         if self.fail_at_write is not None and self.writes == self.fail_at_write:
@@ -176,11 +175,25 @@ class World:
         if made.status != self.status:
             self._write(f"status {made.status.rollout.stage if made.status.rollout else 'Idle'}")
             self.status = Status.model_validate(made.status.to_json())
+        rollout = self.status.rollout
+        for event in made.events:
+            if event.reason is EventReason.GATE_FAILED and rollout is not None and rollout.steps:
+                visit = f"{rollout.id} {rollout.steps[-1].start_time}"
+                told = (visit, event.message.split()[1])
+                assert told not in self.told, "quiet: a failure is told twice in one step"
+                self.told.append(told)
 
-    def _perform(self, action: Action, made: Plan) -> None:  # noqa: C901  # one case an action
+    def _perform(self, action: Action, made: Plan) -> None:  # noqa: C901, PLR0912  # one case an action
         match action:
             case EnsureRevision(wanted, digest, replicas):
                 self._ensure(wanted, digest, replicas)
+            case EnsureBaseline(wanted, digest, replicas):
+                self._ensure_baseline(wanted, digest, replicas, made.status.stable)
+            case RemoveBaseline(hash_):
+                if hash_ in self.baselines:
+                    self._write(f"remove baseline of {hash_}")
+                    self._check_baseline_may_go(hash_)
+                    del self.baselines[hash_]
             case Scale(hash_, replicas):
                 self._scale(hash_, replicas)
             case Route(weights):
@@ -210,6 +223,23 @@ class World:
         else:
             self._scale(wanted.hash, replicas)
 
+    def _ensure_baseline(self, wanted: Revision, digest: str | None, replicas: int, stable: Track | None) -> None:
+        assert stable is not None
+        assert wanted.hash == stable.hash, "a baseline of something else than the stable revision"
+        assert digest == stable.digest, "what-you-tested-runs: the baseline is of other bytes than stable"
+        there = self.baselines.get(wanted.hash)
+        if there is None or there.desired != replicas:
+            self._write(f"baseline of {wanted.model_version} x{replicas}")
+            kept = min(there.ready, replicas) if there else 0
+            self.baselines[wanted.hash] = Workload(wanted, digest, replicas, kept)
+
+    def _check_baseline_may_go(self, hash_: str) -> None:
+        others = [workload for workload in self.workloads.values() if workload.ready]
+        stable = self.status.stable
+        if self.route == OPEN and stable is not None and stable.hash == hash_ and self.baselines[hash_].ready:
+            stepping = self.status.rollout is not None and self.status.rollout.stage is Stage.STEPPING
+            assert stepping or not others, "the last pods that answer for stable go while the route is open"
+
     def _scale(self, hash_: str, replicas: int) -> None:
         workload = self.workloads.get(hash_)
         if workload is None or workload.desired == replicas:
@@ -236,63 +266,16 @@ class World:
             assert readies.get(wanted, 0) > 0 or not others, "never-nowhere: all traffic to a revision without pods"
         else:
             serving = {hash_ for hash_, ready in readies.items() if ready > 0}
+            serving |= {hash_ for hash_, workload in self.baselines.items() if workload.ready > 0}
             assert serving <= set(weights), "an open selector reaches a revision that plays no part"
         rejected = {entry.hash for entry in made.status.rejected}
         assert not rejected & set(weights), "rejected-stays-out"
         self.route = wanted
 
-    # ---- what is promised of each plan
-
-    def _check_plan(self, before: Status, made: Plan) -> None:
-        conditions = {condition.type: condition for condition in made.status.conditions}
-        both = conditions["Reconciling"].status == conditions["Stalled"].status == "True"
-        assert not both, "Reconciling and Stalled at once"
-        if conditions["Ready"].status == "True":
-            assert conditions["Ready"].observed_generation == self.generation
-            assert made.status.stable is not None
-            assert made.status.stable.model_version == self.spec.model.version, "Ready on an older spec"
-        self._check_back_first(before, made)
-        self._check_no_blind_step(before, made)
-
-    def _check_back_first(self, before: Status, made: Plan) -> None:
-        after = made.status.rollout
-        newly = (
-            after is not None
-            and after.stage is Stage.ROLLING_BACK
-            and (before.rollout is None or before.rollout.stage is not Stage.ROLLING_BACK)
-        )
-        if not newly or made.status.stable is None:
-            return
-        workload = self.workloads.get(made.status.stable.hash)
-        if workload is not None and workload.ready > 0:
-            expected = Route(((made.status.stable.hash, 100),))
-            assert made.actions[:1] == (expected,), "rollback-first: the route is the first write"
-        assert not any(isinstance(action, Scale) for action in made.actions), "rollback-first: nothing is scaled before"
-
-    def _check_no_blind_step(self, before: Status, made: Plan) -> None:
-        old, new = before.rollout, made.status.rollout
-        if old is None or old.stage is not Stage.STEPPING or old.step_start_time is None or before.stable is None:
-            return
-        promoted = made.status.stable is not None and made.status.stable.hash != before.stable.hash
-        stepped = new is not None and new.stage is Stage.STEPPING and new.step_index != old.step_index
-        if not (promoted or stepped) or (new is not None and new.stage is Stage.ROLLING_BACK):
-            return
-        step = next((step for step in steps_of(self.spec.rollout) if step.name == old.step_name), None)
-        if step is None:
-            return  # the step was edited away
-        assert self.now >= old.step_start_time + timedelta(seconds=step.min_seconds), "a step ended before its time"
-        may_proceed = self.spec.rollout.on_inconclusive is OnInconclusive.PROCEED or old.proceed or self.request
-        for gate in gates_of(self.spec.rollout, step):
-            if gate.type is GateType.APPROVAL:
-                continue
-            verdict = self.verdicts.get(gate.name, Verdict.PENDING)
-            assert verdict is not Verdict.FAIL, "no-blind-step: a failing gate was passed"
-            assert verdict is Verdict.PASS or may_proceed, "no-blind-step: a gate without a verdict was passed"
-
     # ---- what happens to the world
 
     def pods_become_ready(self) -> None:
-        for workload in self.workloads.values():
+        for workload in (*self.workloads.values(), *self.baselines.values()):
             workload.ready = workload.desired
 
     def finish_preflights(self, exit_code: int, *, digest: str | None = None) -> None:
@@ -336,3 +319,18 @@ class World:
     def condition(self, type_: str) -> tuple[str, str]:
         found = next(c for c in self.status.conditions if c.type == type_)
         return found.status, found.reason
+
+
+def _observed(workloads: dict[str, Workload]) -> dict[str, ObservedRevision]:
+    return {
+        hash_: ObservedRevision(
+            hash=hash_,
+            revision=workload.revision,
+            digest=workload.digest,
+            desired_replicas=workload.desired,
+            pods=workload.desired,
+            ready=workload.ready,
+            crashes=workload.crashes,
+        )
+        for hash_, workload in workloads.items()
+    }

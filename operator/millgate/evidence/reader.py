@@ -5,36 +5,29 @@ since every reading is of the same grid with explicit times (`millgate.gates.gri
 """
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 from millgate.api.conditions import Reason
 from millgate.api.defaults import alpha_of, gates_of, guardrails_of, steps_of
-from millgate.api.spec import Gate, GateType, ModelDeploymentSpec, Query, Rollout, Step
+from millgate.api.spec import Compare, Gate, GateType, ModelDeploymentSpec, Query, Rollout, Step
 from millgate.api.status import GateStatus, RolloutStatus, Stage, Status, StepRecord, Verdict
+from millgate.evidence.query_reading import QueryReading, QuestionKey
+from millgate.evidence.reading import Metrics, Reading
 from millgate.gates.compare import TrafficStep
-from millgate.gates.course import CompareCourse, Course
+from millgate.gates.course import Course
+from millgate.gates.gate_course import CompareCourse
 from millgate.gates.grid import Grid, grid_from
-from millgate.gates.presets import counters_expression, history_expression
 from millgate.gates.promql import Names, QueryRefusedError, prepare
-from millgate.gates.query import judge_numbers
-from millgate.sources.prometheus import MetricsError, Series
+from millgate.gates.query import judge_readings
+from millgate.gates.selectors import checked
+from millgate.sources.prometheus import MetricsError
 
-POINTS_AT_ONCE = 120
-"""Points of the grid in one query when much has to be read again: bounds the memory an answer takes."""
 MAX_COURSES = 4096
 """Courses kept in memory, far above the rollouts of a cluster; one that was dropped is read again from its anchor."""
-
-
-class Metrics(Protocol):
-    """Where metrics are read, see `millgate.sources.prometheus`. Raises MetricsError."""
-
-    async def query(self, promql: str, at: datetime, *, lookback_seconds: int | None = None) -> tuple[Series, ...]: ...
-
-    async def query_range(self, promql: str, start: int, end: int, step_seconds: int) -> tuple[Series, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -59,12 +52,31 @@ class EvidenceRequest:
     @property
     def gates(self) -> tuple[Gate, ...]:
         """The Compare and Query gates of the step; after promotion only the guardrails are still asked."""
-        if self.rollout.stage is Stage.PROMOTING:
-            return tuple(gate for gate in guardrails_of(self.policy) if gate.type is GateType.QUERY)
-        named = next((step for step in steps_of(self.policy) if step.name == self.step.name), None)
-        step = named or Step(name=self.step.name, weight_percent=self.step.weight_percent)
+        asked = self._asked_at(self.step)
+        if self.rollout.stage is Stage.STEPPING:
+            return asked
+        guardrails = {gate.name for gate in guardrails_of(self.policy)}
+        return tuple(gate for gate in asked if gate.name in guardrails)
+
+    @property
+    def traffic_steps(self) -> tuple[StepRecord, ...]:
+        """The steps that have begun and in which the candidate has traffic."""
+        return tuple(step for step in self.rollout.steps if step.weight_percent > 0)
+
+    def first_step_of(self, gate: Gate) -> int:
+        """The first of `traffic_steps` from which on this very question was asked without a break.
+
+        A gate that changes its reference (at 100 there is no stable to compare with) begins a new evidence then.
+        """
+        steps = self.traffic_steps
+        broken = (index for index in reversed(range(len(steps))) if gate not in self._asked_at(steps[index]))
+        return next(broken, -1) + 1
+
+    def _asked_at(self, record: StepRecord) -> tuple[Gate, ...]:
+        named = next((step for step in steps_of(self.policy) if step.name == record.name), None)
+        step = named or Step(name=record.name, weight_percent=record.weight_percent)
         # A weight that was edited since holds from the next step on.
-        began = step.model_copy(update={"weight_percent": self.step.weight_percent})
+        began = step.model_copy(update={"weight_percent": record.weight_percent})
         return tuple(gate for gate in gates_of(self.policy, began) if gate.type in (GateType.COMPARE, GateType.QUERY))
 
     @property
@@ -72,6 +84,14 @@ class EvidenceRequest:
         """Anchored at the first step with traffic; at the step in hand while there is none."""
         first = next((step for step in self.rollout.steps if step.weight_percent > 0), self.step)
         return grid_from(first.start_time, self.policy.interval_seconds)
+
+    def points_of_step(self, now: datetime) -> range:
+        """The points of the grid (Unix seconds) at which a Query of the step in hand is read, up to `now`."""
+        grid, newest = self.grid, self.grid.newest(now)
+        earliest = self.step.start_time.timestamp() + grid.interval_seconds
+        first = grid.anchor_seconds
+        first += max(0, math.ceil((earliest - first) / grid.interval_seconds)) * grid.interval_seconds
+        return range(0) if newest is None else grid.points(first, newest)
 
     def next_look(self, now: datetime) -> datetime:
         """When there is something new to read: after the next point of the grid."""
@@ -110,6 +130,7 @@ class EvidenceReader:
 
     def __init__(self, metrics: Metrics | None, *, scrape_interval_seconds: float = 30.0) -> None:
         self._metrics = metrics
+        self._queries = None if metrics is None else QueryReading(metrics)
         self._scrape_interval_seconds = scrape_interval_seconds
         self._courses: OrderedDict[str, Course] = OrderedDict()
 
@@ -122,9 +143,15 @@ class EvidenceReader:
         found = {status.name: status for status in (*compared, *asked)}
         return tuple(found[gate.name] for gate in request.gates)
 
+    def course(self, uid: str) -> Course | None:
+        """What has been learnt of a rollout so far."""
+        return self._courses.get(uid)
+
     def forget(self, uid: str) -> None:
         """The rollout has ended, or its ModelDeployment is gone."""
         self._courses.pop(uid, None)
+        if self._queries is not None:
+            self._queries.forget(uid)
 
     async def _compare(self, request: EvidenceRequest, gates: Sequence[Gate], now: datetime) -> tuple[GateStatus, ...]:
         if not gates:
@@ -132,9 +159,9 @@ class EvidenceReader:
         if self._metrics is None:
             problem = (Reason.METRICS_NOT_CONFIGURED, "the operator's configuration names no Prometheus")
             return tuple(_cannot_tell(gate.name, request.step.name, *problem, now) for gate in gates)
-        asked = _course(request, request.stable, gates)
+        asked = _course(request, gates)
         course = self._courses[request.uid].continued(asked) if request.uid in self._courses else asked
-        reading = _Reading(self._metrics, request.namespace, self._fresh_seconds(request.policy), course)
+        reading = Reading(self._metrics, request.namespace, self._fresh_seconds(request.policy), course)
         failure: MetricsError | None = None
         try:
             await reading.up_to(course.grid.newest(now))
@@ -142,27 +169,28 @@ class EvidenceReader:
             failure = error
         self._keep(request.uid, reading.course)
         verdicts = reading.course.verdicts(now)
-        return verdicts if failure is None else tuple(_unless_failed(one, failure, now) for one in verdicts)
+        troubled = ((one, failure or reading.refused.get(one.name)) for one in verdicts)
+        return tuple(one if trouble is None else _unless_failed(one, trouble, now) for one, trouble in troubled)
 
     async def _query(self, request: EvidenceRequest, gate: Gate, query: Query, now: datetime) -> GateStatus:
         step, policy = request.step, request.policy
-        if self._metrics is None:
+        if self._queries is None:
             message = "the operator's configuration names no Prometheus"
             return _cannot_tell(gate.name, step.name, Reason.METRICS_NOT_CONFIGURED, message, now)
         names = Names(request.namespace, request.name, request.candidate, request.stable)
-        point = request.grid.newest(now)
+        points = request.points_of_step(now)
         try:
             promql = prepare(query.promql, names)
-            if point is None or point < step.start_time.timestamp() + policy.interval_seconds:
+            if not points:
                 return _pending(gate.name, step.name)
-            at = datetime.fromtimestamp(point, UTC)
-            answer = await self._metrics.query(promql, at, lookback_seconds=self._fresh_seconds(policy))
+            key = QuestionKey(request.uid, gate.name, promql, points[0])
+            readings = await self._queries.newest_first(key, query, points, self._fresh_seconds(policy))
         except QueryRefusedError as error:
             return _cannot_tell(gate.name, step.name, Reason.QUERY_REFUSED, str(error), now)
         except MetricsError as error:
             return _cannot_tell(gate.name, step.name, error.reason, error.message, now)
-        numbers = [series.samples[-1][1] for series in answer if series.samples]
-        return judge_numbers(gate.name, step.name, query, numbers, at)
+        at = datetime.fromtimestamp(points[-1], UTC)
+        return judge_readings(gate.name, step.name, query, readings, at)
 
     def _fresh_seconds(self, policy: Rollout) -> int:
         return round(2 * max(policy.interval_seconds, self._scrape_interval_seconds))
@@ -174,81 +202,33 @@ class EvidenceReader:
             self._courses.popitem(last=False)
 
 
-class _Reading:
-    """Brings one course up to date. What was folded before a query failed is kept in `course`."""
-
-    def __init__(self, metrics: Metrics, namespace: str, fresh_seconds: int, course: Course) -> None:
-        self._metrics = metrics
-        self._namespace = namespace
-        self._fresh_seconds = fresh_seconds
-        self.course = course
-
-    async def up_to(self, newest: int | None) -> None:
-        """Read all that is missing up to the grid point `newest` (Unix seconds). Raises MetricsError."""
-        if newest is None:
-            return
-        await self._find_bounds(newest)
-        await self._find_dispersion()
-        await self._fold(newest)
-
-    async def _find_bounds(self, newest: int) -> None:
-        grid = self.course.grid
-        expression = history_expression(self._namespace, self.course.stable)
-        while any(gate.lacks_bound for gate in self.course.gates):
-            until = self.course.bounds_searched_until
-            first = grid.anchor_seconds if until is None else until + grid.interval_seconds
-            if first > newest:
-                return
-            # With history the answer lies in the anchor itself, and the points after it need not be reckoned.
-            last = first if until is None else grid.points(first, newest)[:POINTS_AT_ONCE][-1]
-            buckets = await self._metrics.query_range(expression, first, last, grid.interval_seconds)
-            self.course = self.course.with_bounds(buckets, last)
-
-    async def _find_dispersion(self) -> None:
-        wanted = {gate.name: gate.measure for gate in self.course.gates if gate.dispersion is None}
-        measures = {name: measure for name, measure in wanted.items() if measure is not None}
-        if not measures:
-            return
-        points = self.course.history_points()
-        history: list[Series] = []
-        expression = counters_expression(self._namespace, [self.course.stable], measures.values(), self._fresh_seconds)
-        history.extend(await self._metrics.query_range(expression, points[0], points[-1], points.step))
-        self.course = await asyncio.to_thread(self.course.with_dispersion, history, measures)
-
-    async def _fold(self, newest: int) -> None:
-        """The counters since the last reading. Both ends of every interval come from one answer.
-
-        So two replicas of Prometheus behind one address, which scrape at different moments, cannot be mistaken for
-        a counter that was reset.
-        """
-        course = self.course
-        measures = [gate.measure for gate in course.gates if gate.measure is not None]
-        positions = [gate.position(course.grid) for gate in course.gates if gate.measure is not None]
-        if not measures:
-            return
-        expression = counters_expression(
-            self._namespace, [course.candidate, course.stable], measures, self._fresh_seconds
-        )
-        first = min(positions)
-        while first < newest:
-            points = course.grid.points(first, newest)[: POINTS_AT_ONCE + 1]
-            series = await self._metrics.query_range(expression, points[0], points[-1], points.step)
-            self.course = await asyncio.to_thread(self.course.folded, series, points)
-            first = points[-1]
-
-
-def _course(request: EvidenceRequest, stable: str, gates: Sequence[Gate]) -> Course:
+def _course(request: EvidenceRequest, gates: Sequence[Gate]) -> Course:
     """The course as it begins: all that is asked, and nothing known."""
-    alpha = alpha_of(request.policy)
-    steps = [step for step in request.rollout.steps if step.weight_percent > 0]
+    alpha, steps = alpha_of(request.policy), request.traffic_steps
     return Course(
         rollout_id=request.rollout.id,
         candidate=request.candidate,
-        stable=stable,
+        stable=request.stable,
         grid=request.grid,
-        steps=tuple(TrafficStep(step.name, step.start_time.timestamp()) for step in steps),
-        gates=tuple(CompareCourse(gate.name, gate.compare, alpha) for gate in gates if gate.compare is not None),
+        steps=tuple(TrafficStep(step.name, step.start_time.timestamp(), step.weight_percent / 100) for step in steps),
+        gates=tuple(
+            CompareCourse(gate.name, compare, alpha, request.first_step_of(gate), _refusal(compare))
+            for gate in gates
+            if (compare := gate.compare) is not None
+        ),
+        name=request.name,
     )
+
+
+def _refusal(compare: Compare) -> str | None:
+    """Why the metrics that a user names may not be asked for; None where they may."""
+    try:
+        for selector in (compare.numerator, compare.denominator, compare.histogram):
+            if selector is not None:
+                checked(selector)
+    except QueryRefusedError as error:
+        return str(error)
+    return None
 
 
 def _pending(name: str, step: str) -> GateStatus:
@@ -272,6 +252,5 @@ def _unless_failed(verdict: GateStatus, failure: MetricsError, now: datetime) ->
     """Evidence that has crossed stands; anything else cannot be told while Prometheus cannot be read."""
     if verdict.verdict is Verdict.FAIL:
         return verdict
-    unknown = _cannot_tell(verdict.name, verdict.step, failure.reason, failure.message, now)
-    figures = {"value": verdict.value, "reference": verdict.reference, "limit": verdict.limit}
-    return unknown.model_copy(update={**figures, "samples": verdict.samples, "evidence": verdict.evidence})
+    unknown = {"verdict": Verdict.INCONCLUSIVE, "reason": failure.reason, "message": failure.message[:1024]}
+    return verdict.model_copy(update={**unknown, "last_check_time": now})
