@@ -111,7 +111,7 @@ async def evidence(setting: Setting) -> list[Figure]:
 async def _in_flight(prometheus: Fleet, what: str, spread_seconds: int, seconds: float) -> list[Figure]:
     metrics = Counting(Prometheus(prometheus.url))
     timed = Timed(EvidenceReader(metrics, scrape_interval_seconds=INTERVAL_SECONDS))
-    observer = Observer(timed, Telemetry(), wake=lambda _: None, clock=lambda: datetime.now(UTC))
+    observer = Observer(timed, Telemetry(), wake=lambda _key, _urgent: None, clock=lambda: datetime.now(UTC))
     began, dice = datetime.now(UTC), random.Random(1)  # noqa: S311  not a secret
     for number in range(ROLLOUTS):
         start = began - timedelta(seconds=dice.random() * spread_seconds)

@@ -70,13 +70,13 @@ def reader() -> Reader:
 
 
 @pytest.fixture
-def woken() -> list[tuple[str, str]]:
+def woken() -> list[tuple[tuple[str, str], bool]]:
     return []
 
 
 @pytest.fixture
 async def observer(reader, woken):
-    made = Observer(reader, Telemetry(), wake=woken.append, clock=now)
+    made = Observer(reader, Telemetry(), wake=lambda key, urgent: woken.append((key, urgent)), clock=now)
     yield made
     made.close()
 
@@ -88,6 +88,14 @@ async def test_each_look_wakes_the_model_deployment_and_its_verdict_is_there(obs
     await until(lambda: len(woken) == 2)
     assert [gate.verdict for gate in observer.verdicts(KEY, visit)] == [Verdict.PASS]
     assert reader.asked[1] - reader.asked[0] >= timedelta(seconds=0.5)
+
+
+@pytest.mark.parametrize(("verdict", "urgent"), [(Verdict.PASS, False), (Verdict.FAIL, True)])
+async def test_only_a_failure_is_urgent(observer, reader, woken, verdict, urgent):
+    reader.verdict = verdict
+    observer.follow(KEY, *case(now()))
+    await until(lambda: woken)
+    assert woken[0] == (KEY, urgent)
 
 
 async def test_a_step_is_not_judged_before_its_first_interval_is_over(observer, reader):

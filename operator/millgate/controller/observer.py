@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from millgate.api.spec import Rollout
-from millgate.api.status import GateStatus, RolloutStatus
+from millgate.api.status import GateStatus, RolloutStatus, Verdict
 from millgate.controller.telemetry import Key, Telemetry
 from millgate.evidence.reader import EvidenceRequest
 
@@ -58,8 +58,14 @@ class Observer:
     """One task a rollout in flight, which looks at each point of the step's grid and wakes the ModelDeployment."""
 
     def __init__(
-        self, reader: Reader, telemetry: Telemetry, *, wake: Callable[[Key], None], clock: Callable[[], datetime]
+        self,
+        reader: Reader,
+        telemetry: Telemetry,
+        *,
+        wake: Callable[[Key, bool], None],
+        clock: Callable[[], datetime],
     ) -> None:
+        """`wake`: takes a ModelDeployment with new verdicts, and whether one of them is a failure: that is urgent."""
         self._reader = reader
         self._telemetry = telemetry
         self._wake = wake
@@ -116,4 +122,4 @@ class Observer:
             return
         self._telemetry.evidence_read("success")
         watch.verdicts = verdicts
-        self._wake(key)
+        self._wake(key, any(one.verdict is Verdict.FAIL for one in verdicts))

@@ -107,11 +107,11 @@ class Operator:
         queue: WorkQueue[Key] = WorkQueue()
         telemetry.watch_queue(queue)
         resolver = Resolver(config, registries(config), api, telemetry, wake=queue.add)
-        # A new verdict goes before everything else that waits: the way back from a bad candidate must be short.
+        # A failure goes before everything else that waits, other verdicts too: the way back must be short.
         observer = Observer(
             evidence_reader(config),
             telemetry,
-            wake=lambda key: queue.add(key, first=True),
+            wake=lambda key, urgent: queue.add(key, first=urgent),
             clock=lambda: datetime.now(UTC),
         )
         events = EventWriter(api, identity())
