@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from millgate.api.conditions import Reason
-from millgate.api.defaults import guardrails_of, steps_of
+from millgate.api.defaults import named_gate
 from millgate.api.spec import GateType, Rollout
 from millgate.api.status import GateStatus, Verdict
 from millgate.rollout.snapshot import Snapshot
@@ -20,18 +20,16 @@ def with_fresh_verdicts(snapshot: Snapshot, now: datetime) -> Snapshot:
     """What passed two intervals ago or earlier, and was not looked at since, cannot be told now. A failure stands."""
     policy = snapshot.spec.rollout
     oldest = now - timedelta(seconds=2 * policy.interval_seconds + _READING_SECONDS)
-    read = _gates_from_metrics(policy)
     verdicts = tuple(
-        _unknown(one) if one.name in read and _passed_before(one, oldest) else one for one in snapshot.verdicts
+        _unknown(one) if _passed_before(one, oldest) and _reads_metrics(policy, one) else one
+        for one in snapshot.verdicts
     )
     return replace(snapshot, verdicts=verdicts)
 
 
-def _gates_from_metrics(policy: Rollout) -> frozenset[str]:
-    own = (gate for step in steps_of(policy) for gate in step.gates or ())
-    return frozenset(
-        gate.name for gate in (*guardrails_of(policy), *own) if gate.type in {GateType.COMPARE, GateType.QUERY}
-    )
+def _reads_metrics(policy: Rollout, verdict: GateStatus) -> bool:
+    gate = named_gate(policy, verdict.step, verdict.name)
+    return gate is not None and gate.type in {GateType.COMPARE, GateType.QUERY}
 
 
 def _passed_before(verdict: GateStatus, moment: datetime) -> bool:
