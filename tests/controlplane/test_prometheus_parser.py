@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from millgate.gates.counters import Owner
 from millgate.gates.promql import Names, QueryRefusedError, prepare
 from millgate.gates.selectors import narrowed
-from tests.controlplane.prometheus_process import Page, PrometheusProcess
+from tests.controlplane.prometheus_process import PrometheusProcess
 
 NAMES = Names(namespace="risk", name="fraud", candidate="rnew", stable="rold")
 FRAGMENTS = [
@@ -41,19 +41,9 @@ ORDINARY = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusProcess]:
-    page = Page()
-    process = PrometheusProcess(tmp_path_factory.mktemp("prometheus"), page)
-    process.start()
-    yield process
-    process.stop()
-    page.close()
-
-
-def parsed(server: PrometheusProcess, promql: str) -> Any:
+def parsed(prometheus: PrometheusProcess, promql: str) -> Any:
     """Prometheus' syntax tree; None where it finds none."""
-    asked = f"{server.url}/api/v1/parse_query?{urllib.parse.urlencode({'query': promql})}"
+    asked = f"{prometheus.url}/api/v1/parse_query?{urllib.parse.urlencode({'query': promql})}"
     try:
         with urllib.request.urlopen(asked, timeout=10) as answer:
             return json.load(answer)["data"]
@@ -72,8 +62,8 @@ def selectors(node: Any) -> Iterator[dict[str, Any]]:
             yield from selectors(child)
 
 
-def test_prometheus_shows_its_selectors(server: PrometheusProcess) -> None:
-    found = [one["matchers"] for one in selectors(parsed(server, 'sum(rate(a{x="y"}[5m])) / b'))]
+def test_prometheus_shows_its_selectors(prometheus: PrometheusProcess) -> None:
+    found = [one["matchers"] for one in selectors(parsed(prometheus, 'sum(rate(a{x="y"}[5m])) / b'))]
     assert [[matcher["value"] for matcher in matchers] for matchers in found] == [["y", "a"], ["b"]]
 
 
@@ -93,13 +83,13 @@ def plain(node: Any, values: Mapping[str, str]) -> Any:
     return node
 
 
-def check(server: PrometheusProcess, promql: str, names: Names) -> bool:
+def check(prometheus: PrometheusProcess, promql: str, names: Names) -> bool:
     """Whether the query is sent. If it is, Prometheus reads what was written, in this namespace alone."""
     try:
         sent = prepare(promql, names)
     except QueryRefusedError:
         return False
-    tree = parsed(server, sent)
+    tree = parsed(prometheus, sent)
     if tree is None:
         return False  # then it is not run either
     for selector in selectors(tree):
@@ -107,31 +97,31 @@ def check(server: PrometheusProcess, promql: str, names: Names) -> bool:
         assert own, sent
         assert set(own) == {("=", names.namespace)}, sent
     values = names.by_placeholder()
-    written = parsed(server, promql)
+    written = parsed(prometheus, promql)
     assert plain(written, values) == plain(tree, {}), sent
     return True
 
 
 @settings(max_examples=600, deadline=None)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=9).map("".join))
-def test_no_accepted_query_reads_another_namespace(server: PrometheusProcess, text: str) -> None:
+def test_no_accepted_query_reads_another_namespace(prometheus: PrometheusProcess, text: str) -> None:
     for promql in (text, f"d {text}", f'a{{namespace="risk"}}{text}', f'sum(a{{n="{text}"}})', f"sum(d{{{text}}})"):
-        check(server, promql, NAMES)
+        check(prometheus, promql, NAMES)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.sampled_from(['"', "'"]))
 def test_no_value_changes_what_prometheus_reads(
-    server: PrometheusProcess, name: str, candidate: str, stable: str, quote: str
+    prometheus: PrometheusProcess, name: str, candidate: str, stable: str, quote: str
 ) -> None:
     template = 'sum by (x) (rate(a{n="$(name)",c!="$(candidate)"}[5m])) / on() b{s="x $(stable) $(name)"}'
     hostile = Names(namespace="risk", name=name, candidate=candidate, stable=stable)
-    check(server, template.replace('"', quote), hostile)
+    check(prometheus, template.replace('"', quote), hostile)
 
 
 @pytest.mark.parametrize("promql", [*ORDINARY, *(one.replace('"', "'") for one in ORDINARY)])
-def test_ordinary_queries_without_a_namespace_are_sent(server: PrometheusProcess, promql: str) -> None:
-    assert check(server, promql, NAMES)
+def test_ordinary_queries_without_a_namespace_are_sent(prometheus: PrometheusProcess, promql: str) -> None:
+    assert check(prometheus, promql, NAMES)
 
 
 SELECTORS = [
@@ -159,14 +149,16 @@ SELECTORS = [
 
 @settings(max_examples=600, deadline=None)
 @given(st.lists(st.sampled_from(SELECTORS), max_size=10).map("".join), st.text(max_size=20))
-def test_no_metric_that_a_user_names_is_read_of_other_pods(server: PrometheusProcess, text: str, value: str) -> None:
+def test_no_metric_that_a_user_names_is_read_of_other_pods(
+    prometheus: PrometheusProcess, text: str, value: str
+) -> None:
     owners = [Owner("rnew", "fraud-rnew"), Owner("rold", "fraud-rold")]
     for selector in (text, f"a{{{text}}}", f'a{{n="{value}"}}', f"a{{n='{text}'}}"):
         try:
             sent = narrowed(selector, "risk", owners)
         except QueryRefusedError:
             continue
-        tree = parsed(server, sent)
+        tree = parsed(prometheus, sent)
         if tree is None:
             continue  # then it is not run either
         assert tree["type"] == "vectorSelector", sent
