@@ -1,5 +1,5 @@
-"""On real pods a verdict comes when the simulator says it will, drift alone is seen, and a Prometheus that is
-restarted, emptied or stopped in the middle of a step decides nothing.
+"""On real pods a verdict comes when the simulator says it will, drift alone is seen, a Prometheus that is restarted,
+emptied or stopped in the middle of a step decides nothing, and killing the operator changes no verdict.
 """
 
 # ruff: noqa: S101  # tests assert
@@ -15,26 +15,29 @@ from typing import Any
 import pytest
 
 from e2e.acceptance.audience import Audience
+from e2e.acceptance.killing import kill_operator
 from e2e.acceptance.release import NAME, Release
 from e2e.acceptance.test_causes import PLATFORM
 from e2e.acceptance.world import World
+from e2e.demo import stack
 
 REPLICAS = 3
 REQUESTS_PER_SECOND = 50
 INTERVAL_SECONDS = 2
 SCRAPE_SECONDS = 2
-ROLLOUTS = 5
+ROLLOUTS = 9
 HELD_SECONDS = 40
+KILLED_EVERY_SECONDS = 20
 
 
-def policy(*gates: dict[str, Any], min_seconds: int = 60) -> dict[str, Any]:
+def policy(*gates: dict[str, Any], min_seconds: int = 60, interval_seconds: int = INTERVAL_SECONDS) -> dict[str, Any]:
     return {
         "steps": [
             {"name": "half", "weightPercent": 50, "minSeconds": min_seconds},
             {"name": "all", "weightPercent": 100},
         ],
         "gates": list(gates),
-        "intervalSeconds": INTERVAL_SECONDS,
+        "intervalSeconds": interval_seconds,
     }
 
 
@@ -77,9 +80,10 @@ def test_five_times_the_errors_are_seen_when_the_simulator_says(
         took.append(_seconds(ended["endTime"]) - began)
     world.figures.append(
         f"five times the errors: taken back {sorted(round(each) for each in took)} s after the step began, "
+        f"median {median(took):.0f}, "
         f"simulated median {expected['median']:.0f} s, p90 {expected['p90']:.0f} s"
     )
-    # times in status are whole seconds; of five rollouts three are slower than nine of ten by chance once in a hundred
+    # times in status are whole seconds; of nine rollouts five are slower than nine of ten by chance once in a thousand
     assert median(took) <= expected["p90"] + SCRAPE_SECONDS + 1
 
 
@@ -125,6 +129,40 @@ def test_a_prometheus_restarted_emptied_and_stopped_in_a_step_decides_nothing(
     finally:
         world.kubectl.run("scale", "deployment/prometheus", *PLATFORM, "--replicas=1")
     release.await_promotion(better, seconds=120)
+
+
+def test_an_operator_killed_every_20_seconds_gives_the_same_verdict_at_the_same_time(
+    world: World, release: Release, audience: Audience
+) -> None:
+    """At a tenth of the requests, so that it takes minutes to know. `explain` is an operator that nobody killed."""
+    seldom, often, interval_seconds = world.versions[5], world.versions[3], 10
+    release.begin(seldom)
+    audience.start(REQUESTS_PER_SECOND // 10)
+    release.apply(often, policy(ERRORS, min_seconds=900, interval_seconds=interval_seconds))
+    release.until(lambda: _step_began(release), "the step to open", 90)
+    killed: list[str] = []
+
+    def taken_back() -> bool:
+        if time.monotonic() >= began + KILLED_EVERY_SECONDS * (len(killed) + 1):
+            killed.append(kill_operator(world))
+        return not release.status.get("rollout")
+
+    began = time.monotonic()
+    release.until(taken_back, "version 3 to be taken back", 900)
+    (ended, *_) = release.status["history"]
+    assert ended["reason"] == "GuardrailBreached"
+    assert len(set(killed)) >= 2
+    with world.kubectl.forward(stack.PLATFORM_NAMESPACE, "service/prometheus", 9090) as prometheus:
+        words = ("explain", NAME, "--prometheus", prometheus, "--scrape-interval", f"{SCRAPE_SECONDS}s", "-o", "json")
+        (course,) = json.loads(world.millgate(*words))["gates"]
+    first = next(look["time"] for look in course["looks"] if look["verdict"] == "Fail")
+    late_seconds = _seconds(ended["endTime"]) - _seconds(first)
+    world.figures.append(
+        f"operator killed {len(killed)} times in {time.monotonic() - began:.0f} s of a step: taken back "
+        f"{late_seconds:.0f} s after the moment at which explain finds the failure; interval {interval_seconds} s"
+    )
+    assert course["sameAsOperator"], course["operatorSaid"]
+    assert 0 <= late_seconds <= interval_seconds + 1  # times in status are whole seconds
 
 
 def _simulated(world: World, folder: Path, version: str, *, error_rate: float) -> dict[str, float]:

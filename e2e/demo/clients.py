@@ -1,5 +1,6 @@
-"""The demo's clients, one process in a pod: they replay labelled rows through the live Service and keep every answer.
+"""The demo's clients, one process in a pod: they send labelled rows to the live Service and keep every answer.
 
+Rows are drawn at random, as those of independent users are: in turn, the failures of a model would come in runs.
 Half of the requests travel on connections that are kept alive, each in constant use; the other half open a connection
 of their own. Requests start on a fixed timetable, so a slow answer delays no other. Nothing is ever tried again.
 It runs alone from one file with aiohttp and nothing else of ours, and is configured by its environment:
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -85,13 +87,13 @@ class Samples:
 
 
 class Clients:
-    """Sends rows in turn and puts down for each: start, end, code, version, connection, row, right, error."""
+    """Sends rows and puts down for each: start, end, code, version, connection, row, right, error."""
 
     def __init__(self, chosen: Settings, rows: tuple[Row, ...], samples: Samples) -> None:
         self._settings = chosen
         self._rows = rows
         self._samples = samples
-        self._turn = 0
+        self._draw = random.Random(0)  # noqa: S311 - the same rows in every run; nothing is secret
         self._open: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -120,8 +122,7 @@ class Clients:
         return aiohttp.ClientSession(connector=connector, timeout=timeout, headers={"Content-Type": "application/json"})
 
     async def _ask(self, session: aiohttp.ClientSession, connection: str) -> None:
-        index = self._turn % len(self._rows)
-        self._turn += 1
+        index = self._draw.randrange(len(self._rows))
         row = self._rows[index]
         started = time.time()
         code, version, right, error = 0, None, None, None

@@ -1,8 +1,10 @@
 """Runs commands where the cluster's addresses are reachable; kubectl above all."""
 
 import json
+import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, Any
 
 from e2e.cluster.provider import inside
@@ -66,3 +68,20 @@ class Kubectl:
 
     def await_rollout(self, namespace: str, deployment: str, seconds: int = 300) -> None:
         self.run("rollout", "status", f"deployment/{deployment}", "-n", namespace, f"--timeout={seconds}s")
+
+    @contextmanager
+    def forward(self, namespace: str, target: str, port: int) -> Iterator[str]:
+        """An address of this port for as long as the context lasts. Raises CommandError."""
+        words = ["kubectl", "port-forward", "-n", namespace, target, f":{port}"]
+        forwarding = self.start(words, stderr=subprocess.DEVNULL)
+        try:
+            if forwarding.stdout is None:
+                raise AssertionError
+            first = forwarding.stdout.readline()
+            found = re.search(r"127\.0\.0\.1:(\d+)", first)
+            if found is None:
+                raise CommandError(f"kubectl port-forward to {target} said {first!r}")
+            yield f"http://127.0.0.1:{found[1]}"
+        finally:
+            forwarding.terminate()
+            forwarding.wait()

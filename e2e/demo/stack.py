@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -82,19 +81,8 @@ class Registering:
     def finish(self) -> dict[int, str]:
         """The registry's version numbers of the three models, or of all five. Raises CommandError."""
         self._kubectl.await_rollout(PLATFORM_NAMESPACE, "mlflow")
-        words = ["kubectl", "port-forward", "-n", PLATFORM_NAMESPACE, "service/mlflow", ":5000"]
-        forwarding = self._kubectl.start(words, stderr=subprocess.DEVNULL)
-        try:
-            if forwarding.stdout is None:
-                raise AssertionError
-            first = forwarding.stdout.readline()
-            found = re.search(r"127\.0\.0\.1:(\d+)", first)
-            if found is None:
-                raise CommandError(f"kubectl port-forward to MLflow said {first!r}")
-            said, _ = self._process.communicate(f"http://127.0.0.1:{found[1]}\n")
-        finally:
-            forwarding.terminate()
-            forwarding.wait()
+        with self._kubectl.forward(PLATFORM_NAMESPACE, "service/mlflow", 5000) as url:
+            said, _ = self._process.communicate(f"{url}\n")
         if self._process.returncode:
             raise CommandError(f"registering the models ended with {self._process.returncode}")
         return {int(model): version for model, version in json.loads(said.splitlines()[-1]).items()}
