@@ -135,7 +135,7 @@ def test_an_operator_killed_every_20_seconds_gives_the_same_verdict_at_the_same_
     world: World, release: Release, audience: Audience
 ) -> None:
     """At a tenth of the requests, so that it takes minutes to know. `explain` is an operator that nobody killed."""
-    seldom, often, interval_seconds = world.versions[5], world.versions[3], 10
+    seldom, often, interval_seconds = world.versions[5], world.versions[3], 15
     release.begin(seldom)
     audience.start(REQUESTS_PER_SECOND // 10)
     release.apply(often, policy(ERRORS, min_seconds=900, interval_seconds=interval_seconds))

@@ -94,8 +94,8 @@ class LeaseConfig(_Part):
 
     name: DnsLabel = "millgate-operator"
     namespace: str = Field(default_factory=lambda: os.environ.get("POD_NAMESPACE") or "default")
-    duration_seconds: Annotated[float, Field(ge=1, le=300)] = 15.0
-    renew_deadline_seconds: Annotated[float, Field(gt=0)] = 10.0
+    duration_seconds: Annotated[float, Field(ge=1, le=300)] = 10.0
+    renew_deadline_seconds: Annotated[float, Field(gt=0)] = 7.0
     period_seconds: Annotated[float, Field(gt=0)] = 2.0
 
     @model_validator(mode="after")

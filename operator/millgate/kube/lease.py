@@ -32,8 +32,8 @@ class LeaseTerms:
     namespace: str
     name: str
     identity: str
-    duration_seconds: float = 15.0
-    renew_deadline_seconds: float = 10.0
+    duration_seconds: float = 10.0
+    renew_deadline_seconds: float = 7.0
     period_seconds: float = 2.0
 
     @property
