@@ -12,8 +12,9 @@ from millgate_serving.fetch import fetch
 from millgate_serving.logs import described, log
 from millgate_serving.measured import Answered, Measured
 from millgate_serving.mlmodel import MlModel
+from millgate_serving.refusal import Refusal
 from millgate_serving.settings import Settings
-from millgate_serving.validation import Arrays, Decode, Refusal
+from millgate_serving.validation import Arrays, Decode
 
 _FOLDER = "artefact"
 _MANIFEST = "manifest.sha256"

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from millgate_serving.refusal import Refusal
 from millgate_serving.signature import Column, Signature, Tensor
 
 MAX_ROWS: Final = 10_000
@@ -25,15 +26,6 @@ _SHOWN_CHARACTERS = 64
 
 Arrays = list[npt.NDArray[Any]]
 Decode = Callable[[bytes], Arrays]
-
-
-class Refusal(Exception):  # noqa: N818 - not a failure of ours: an answer
-    """A request that is answered by `status` and a sentence for the client."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)

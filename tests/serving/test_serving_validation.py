@@ -15,8 +15,9 @@ from millgate_serving.app import App
 from millgate_serving.loading import ReadyModel
 from millgate_serving.measured import Measured
 from millgate_serving.metrics import Metrics
+from millgate_serving.refusal import Refusal
 from millgate_serving.signature import Column, Signature, Tensor
-from millgate_serving.validation import Layout, Refusal
+from millgate_serving.validation import Layout
 
 GOOD = {"boolean": True, "integer": 1, "long": 2, "float": 1.5, "double": 2.5, "string": "é\u0000x", "optional": 3.5}
 
