@@ -45,7 +45,7 @@ class App:
     def serve(self, ready: ReadyModel, load_seconds: float) -> None:
         """From now on requests are answered by this model."""
         self._metrics.load_seconds = load_seconds
-        self.predicting.serve(ready.engine, self._metrics.measure(ready.measured))
+        self.predicting.serve(ready, self._metrics.measure(ready.measured))
         self._predict = PredictJson(ready.decode, self._settings.model_name, self._settings.model_version)
         self._ready = ready
 

@@ -16,7 +16,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from millgate_serving.app import App, error_body
+from millgate_serving.app import App
+from millgate_serving.asgi import error_body
 from millgate_serving.logs import log
 from millgate_serving.settings import Settings
 

@@ -270,7 +270,7 @@ def test_what_waits_is_counted_although_nobody_scrapes_and_no_more_requests_come
     configured = read({"MILLGATE_MODEL_NAME": "x", "MILLGATE_MODEL_PATH": str(saved_models("numbers"))})
     metrics = Metrics(configured)
     app = App(configured, metrics)
-    distributions = app._distributions = metrics.measure(MATRIX)
+    distributions = app.predicting.distributions = metrics.measure(MATRIX)
     server = Server(app, configured)
     listener = listen(0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
