@@ -39,5 +39,5 @@ def run(url: str, *flags: str, core: int | None = None, timeout_seconds: float |
 
 
 if __name__ == "__main__":
-    program = binary()
+    program = str(binary())
     os.execv(program, [program, *sys.argv[1:]])  # noqa: S606 - the program that was just built
