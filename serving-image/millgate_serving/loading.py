@@ -4,11 +4,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from millgate_serving import engine, example, measured, mlmodel, validation
+from millgate_serving import constraints, engine, example, fields, measured, mlmodel, validation
 from millgate_serving.artefact import Manifest, manifest_of, verify
+from millgate_serving.constraints import NONE, Constraints
 from millgate_serving.engine import Engine, Outputs
 from millgate_serving.failure import Reason, ServingError
 from millgate_serving.fetch import fetch
+from millgate_serving.fields import Field
 from millgate_serving.logs import described, log
 from millgate_serving.measured import Answered, Measured
 from millgate_serving.mlmodel import MlModel
@@ -40,6 +42,8 @@ class ReadyModel:
     decode: Decode
     engine: Engine
     measured: Measured
+    constraints: Constraints = NONE
+    fields: tuple[Field, ...] = ()
 
     def predict(self, arrays: Arrays) -> Outputs:
         return self.engine.run(arrays)
@@ -48,13 +52,16 @@ class ReadyModel:
 def load(settings: Settings, progress: Progress) -> ReadyModel:
     """Raises ServingError with every reason of `failure.Reason` that concerns a model or its registry."""
     started = time.monotonic()
-    directory = _on_disk(settings, progress)
+    directory = on_disk(settings, progress)
     progress.timings["fetchSeconds"] = _since(started)
 
     started = time.monotonic()
     model = progress.model = mlmodel.read(directory)
     loaded = engine.load(model, allow_code_execution=settings.allow_code_execution)
-    decode = validation.decoder(model.signature, loaded.engine.layout)
+    rules = constraints.read(directory)
+    constraints.check(rules, model.signature, loaded.engine.outputs)
+    inputs = fields.fields(model.signature, loaded.engine.layout, rules)
+    decode = validation.decoder(model.signature, loaded.engine.layout, rules)
     progress.timings["loadSeconds"] = _since(started)
 
     started = time.monotonic()
@@ -65,10 +72,10 @@ def load(settings: Settings, progress: Progress) -> ReadyModel:
     progress.timings["predictSeconds"] = _since(started)
     digest = progress.manifest.digest if progress.manifest else ""
     chosen = measured.choose(model, loaded.engine, answered, settings.max_features)
-    return ReadyModel(model, loaded.flavour, digest, decode, loaded.engine, chosen)
+    return ReadyModel(model, loaded.flavour, digest, decode, loaded.engine, chosen, rules, inputs)
 
 
-def _on_disk(settings: Settings, progress: Progress) -> Path:
+def on_disk(settings: Settings, progress: Progress) -> Path:
     """The folder of verified files. A restarted container finds them in its volume and needs no registry."""
     if settings.model_path is not None:
         progress.manifest = manifest_of(settings.model_path)
