@@ -1,0 +1,152 @@
+"""What a model demands of its requests and promises of its answers beyond its signature: `millgate/constraints.json`.
+
+The file is one of the model's files, so it is hashed and verified with them. Ranges, enumerations and lengths of inputs
+become part of the decoders; rules for outputs are the guard's; segments are the metrics'.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from millgate_serving.describe import PREDICTIONS, tensor_name
+from millgate_serving.failure import Reason, ServingError
+from millgate_serving.signature import Column, Signature, Tensor
+
+FILE: Final = "millgate/constraints.json"
+_LIMIT_BYTES = 1 << 20
+_MAX_SEGMENTS = 4
+_SHOWN_NAMES = 20
+_INTEGERS = frozenset({"integer", "long"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)})
+_NUMBERS = frozenset({"float", "double", "float32", "float64"})
+_TEXTS = frozenset({"string", "str", "object"})
+_SEGMENTS = frozenset({"string", "boolean", "integer", "long"})
+
+_Number = int | float
+_Allowed = str | int | float
+
+
+class InputRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Of one input. `minimum` and `maximum` are allowed themselves; `max_length` counts characters, or bytes.
+
+    `nullable` true: null is a value that the model knows, as NaN or None. False: there must be a value, also where the
+    signature says that the column is optional. None: as the signature says.
+    """
+
+    minimum: _Number | None = None
+    maximum: _Number | None = None
+    enum: Annotated[tuple[_Allowed, ...], Meta(min_length=1, max_length=10_000)] | None = None
+    max_length: Annotated[int, Meta(ge=0, le=10 << 20)] | None = None
+    nullable: bool | None = None
+
+
+class OutputRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Of one output: each number within a range; the numbers of a row sum to `sums_to`, give or take `tolerance`."""
+
+    minimum: _Number | None = None
+    maximum: _Number | None = None
+    sums_to: _Number | None = None
+    tolerance: Annotated[float, Meta(ge=0)] = 1e-3
+
+
+class Constraints(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Inputs as the signature names them, an unnamed tensor `input`; outputs as an answer names them."""
+
+    inputs: dict[str, InputRules] = {}
+    outputs: dict[str, OutputRules] = {}
+    extra_fields: Literal["refuse", "ignore"] = "refuse"
+    segments: Annotated[tuple[str, ...], Meta(max_length=_MAX_SEGMENTS)] = ()
+
+    def of(self, item: Column | Tensor) -> InputRules:
+        """The rules of an input; no rules where the file names none."""
+        return self.inputs.get(tensor_name(item) if isinstance(item, Tensor) else item.name, NO_RULES)
+
+
+NO_RULES: Final = InputRules()
+NONE: Final = Constraints()
+
+
+def read(directory: Path) -> Constraints:
+    """Of a model on disk; NONE where it ships no file. Raises ServingError ConstraintsInvalid, naming the field."""
+    path = directory / FILE
+    if not path.is_file():
+        return NONE
+    with path.open("rb") as file:
+        content = file.read(_LIMIT_BYTES + 1)
+    if len(content) > _LIMIT_BYTES:
+        raise invalid(f"it is larger than {_LIMIT_BYTES >> 20} MiB")
+    try:
+        return msgspec.json.decode(content, type=Constraints)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        what, _, place = str(error).partition(" - at `$")
+        raise invalid(f"{place.strip('.`')}: {what}" if place else what) from error
+
+
+def check(constraints: Constraints, signature: Signature, outputs: Sequence[str]) -> None:
+    """That the rules are this model's and that each can be kept. `outputs` are the engine's names.
+
+    Whether the engine knows missing values is checked where its layout is known. Raises ConstraintsInvalid.
+    """
+    inputs = {tensor_name(item) if isinstance(item, Tensor) else item.name: item for item in signature.inputs}
+    for name, rules in constraints.inputs.items():
+        place = f"inputs.{name}"
+        if name not in inputs:
+            raise invalid(f"{place}: the model's signature has no such input; it has {_listed(inputs)}")
+        _check_input(rules, inputs[name].type, place)
+    answered = (PREDICTIONS, *outputs[1:])
+    for name, promise in constraints.outputs.items():
+        if name not in answered:
+            raise invalid(f"outputs.{name}: the model has no such output; it has {_listed(answered)}")
+        _check_range(promise.minimum, promise.maximum, f"outputs.{name}")
+    for name in constraints.segments:
+        item = inputs.get(name)
+        if not isinstance(item, Column) or item.type not in _SEGMENTS:
+            raise invalid(f"segments: '{name}' is no column of the type {', '.join(sorted(_SEGMENTS))}")
+
+
+def _check_input(rules: InputRules, kind: str, place: str) -> None:
+    whole, number, text = kind in _INTEGERS, kind in _NUMBERS, kind in _TEXTS
+    for field, value in (("minimum", rules.minimum), ("maximum", rules.maximum)):
+        if value is not None and not (whole or number):
+            raise invalid(f"{place}.{field}: a {kind} has no range")
+        if whole and isinstance(value, float):
+            raise invalid(f"{place}.{field}: a whole number is needed for {kind}")
+    _check_range(rules.minimum, rules.maximum, place)
+    if rules.max_length is not None and not (text or kind == "binary"):
+        raise invalid(f"{place}.maxLength: a {kind} has no length")
+    if rules.enum is not None:
+        _check_enum(rules, kind, place)
+    if rules.nullable and (whole or kind in {"boolean", "bool"}):
+        raise invalid(f"{place}.nullable: a {kind} has no value for missing; use double in the signature")
+
+
+def _check_enum(rules: InputRules, kind: str, place: str) -> None:
+    allowed: tuple[type, ...] = ()
+    if kind in _TEXTS:
+        allowed = (str,)
+    elif kind in _INTEGERS:
+        allowed = (int,)
+    elif kind in _NUMBERS:
+        allowed = (int, float)
+    if not allowed:
+        raise invalid(f"{place}.enum: a {kind} cannot be enumerated")
+    if not all(isinstance(value, allowed) for value in rules.enum or ()):
+        raise invalid(f"{place}.enum: the values must be of the type {kind}")
+    if rules.minimum is not None or rules.maximum is not None or rules.max_length is not None:
+        raise invalid(f"{place}.enum: what is enumerated needs no range and no length besides")
+
+
+def _check_range(minimum: _Number | None, maximum: _Number | None, place: str) -> None:
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise invalid(f"{place}.minimum: it is larger than the maximum")
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(list(names)[:_SHOWN_NAMES])
+
+
+def invalid(message: str) -> ServingError:
+    """A file that cannot be used, named; the message begins with the field."""
+    return ServingError(Reason.CONSTRAINTS_INVALID, f"{FILE}: {message}")
