@@ -44,6 +44,7 @@ class ReadyModel:
     measured: Measured
     constraints: Constraints = NONE
     fields: tuple[Field, ...] = ()
+    answered: Answered | None = None
 
     def predict(self, arrays: Arrays) -> Outputs:
         return self.engine.run(arrays)
@@ -72,7 +73,7 @@ def load(settings: Settings, progress: Progress) -> ReadyModel:
     progress.timings["predictSeconds"] = _since(started)
     digest = progress.manifest.digest if progress.manifest else ""
     chosen = measured.choose(model, loaded.engine, answered, settings.max_features)
-    return ReadyModel(model, loaded.flavour, digest, decode, loaded.engine, chosen, rules, inputs)
+    return ReadyModel(model, loaded.flavour, digest, decode, loaded.engine, chosen, rules, inputs, answered)
 
 
 def on_disk(settings: Settings, progress: Progress) -> Path:
