@@ -24,6 +24,7 @@ IMAGE_MODEL = {"source": "Image", "name": "fraud", "version": "2026-11-23"}
 ERRORS = {"name": "errors", "type": "Compare", "compare": {"preset": "Errors"}}
 QUERY = {"name": "lag", "type": "Query", "query": {"promql": "max(lag)", "max": "1"}}
 JOB = {"name": "golden", "type": "Job", "job": {"image": "registry.example/checks:1"}}
+CHECK = {"name": "schema", "type": "Job", "job": {"preset": "SchemaCompatibility"}}
 APPROVAL = {"name": "owner", "type": "Approval"}
 LAST = {"name": "all", "weightPercent": 100}
 
@@ -71,6 +72,14 @@ def statistic(kind: str, **fields: Any) -> Json:
 
 def query(**fields: Any) -> Json:
     return gate(type="Query", query={"promql": "up", **fields})
+
+
+def job(**fields: Any) -> Json:
+    return gate(type="Job", job=fields)
+
+
+def check(preset: str, **options: str) -> Json:
+    return job(preset=preset, **({"options": options} if options else {}))
 
 
 KEY = {"name": "feature-store", "key": "token"}
@@ -284,6 +293,69 @@ RULES = (
         refused=(gate(type="Job"), gate(type="Approval", job=JOB["job"])),
     ),
     Case(
+        f"{STEP_GATE}.job",
+        "exactly one of `preset` or `image` must be specified",
+        accepted=(job(image="a/b:1"), check("SchemaCompatibility")),
+        refused=(job(), job(image="a/b:1", preset="Accuracy")),
+    ),
+    Case(
+        f"{STEP_GATE}.job",
+        "`command` and `args` may not be specified beside `preset`",
+        accepted=(
+            job(image="a/b:1", command=["c"], args=["d"]),
+            job(preset="Accuracy", env=[{"name": "A", "value": "1"}], deadlineSeconds=60),
+        ),
+        refused=(job(preset="Accuracy", command=["c"]), job(preset="Accuracy", args=["d"])),
+    ),
+    Case(
+        f"{STEP_GATE}.job",
+        "`options` and `dataClaim` may not be specified without `preset`",
+        accepted=(job(preset="Accuracy", options={"data": "/data/rows.csv"}, dataClaim="rows"),),
+        refused=(
+            job(image="a/b:1", options={"data": "/data/rows.csv"}),
+            job(image="a/b:1", options={"data": "/data/rows.csv"}, dataClaim="rows"),
+        ),
+    ),
+    Case(
+        f"{STEP_GATE}.job",
+        "`options` must have no name but those that docs/checks.md has for the preset",
+        accepted=(
+            check("SmokePredictions", absoluteTolerance="0.001"),
+            check("Accuracy", margin="0.02", label="fraud"),
+            check("Fairness", segmentBy="country", minSelectionRatio="0.9"),
+            check("LatencyBenchmark", peakRequestsPerSecond="40", maxRatio="1.2"),
+            check("MemoryFootprint", maxShareOfLimit="0.7"),
+        ),
+        refused=(
+            check("SchemaCompatibility", margin="0.02"),
+            check("Accuracy", segmentBy="country"),
+            check("Fairness", segmentBy="country", maxRatio="2"),
+            check("MemoryFootprint", quantile="0.5"),
+        ),
+    ),
+    Case(
+        f"{STEP_GATE}.job.options",
+        "keys must be no more than 32 characters and match",
+        accepted=(check("MemoryFootprint", repeats="5"),),
+        refused=(check("MemoryFootprint", **{"max-ratio": "2"}), check("MemoryFootprint", **{"m" * 33: "2"})),
+    ),
+    Case(
+        f"{STEP_GATE}.job",
+        "`options.segmentBy` must be specified when `preset` is 'Fairness'",
+        accepted=(check("Fairness", segmentBy="country"),),
+        refused=(check("Fairness"), check("Fairness", margin="0.02")),
+    ),
+    Case(
+        f"{STEP_GATE}.job",
+        "`options.data` must begin with '/data/' when `dataClaim` is specified",
+        accepted=(job(preset="Accuracy", options={"data": "/data/rows.csv"}, dataClaim="rows"),),
+        refused=(
+            job(preset="Accuracy", dataClaim="rows"),
+            job(preset="Accuracy", options={"margin": "0.1"}, dataClaim="rows"),
+            job(preset="Accuracy", options={"data": "rows.csv"}, dataClaim="rows"),
+        ),
+    ),
+    Case(
         "spec.rollout.steps[0]",
         "`maxSeconds` must be greater than or equal to `minSeconds`",
         accepted=(steps(step(minSeconds=60, maxSeconds=60)), steps(step(maxSeconds=1))),
@@ -294,7 +366,7 @@ RULES = (
         "`gates` must not be of type 'Compare' when `weightPercent` is 0: the candidate must get requests",
         accepted=(
             steps(step(1, ERRORS), gates=[]),
-            steps(step(0, JOB, QUERY, APPROVAL)),
+            steps(step(0, JOB, CHECK, QUERY, APPROVAL)),
             rollout(steps=[step(100, ERRORS)], gates=[]),
         ),
         refused=(steps(step(0, ERRORS), gates=[]),),
@@ -315,7 +387,7 @@ RULES = (
         "spec.rollout",
         "`gates` of the rollout must be of type 'Compare' or 'Query': a 'Job' or an 'Approval' belongs to a step",
         accepted=(rollout(gates=[ERRORS, QUERY]), rollout(gates=[])),
-        refused=(rollout(gates=[JOB]), rollout(gates=[ERRORS, APPROVAL])),
+        refused=(rollout(gates=[APPROVAL]), rollout(gates=[ERRORS, APPROVAL])),
     ),
     Case(
         "spec.rollout",

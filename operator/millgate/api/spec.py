@@ -11,9 +11,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from millgate.api.base import DnsLabel, KeyedBy, PositiveDecimal, Rule, SpecModel
+from millgate.api.base import DnsLabel, KeyedBy, PositiveDecimal, Rule, SpecModel, Without
 from millgate.api.compare import Compare, ComparePreset, Reference, Statistic
-from millgate.api.gate import Gate, GateType, Job, OnFail, Query
+from millgate.api.gate import Gate, GateType, OnFail, Query
+from millgate.api.job import Job, JobPreset
 from millgate.api.server import EnvVar, KeySelector, ResourceList, Resources, Server, Toleration, TopologySpread
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Gate",
     "GateType",
     "Job",
+    "JobPreset",
     "KeySelector",
     "Model",
     "ModelDeploymentSpec",
@@ -190,6 +192,7 @@ class Rollout(SpecModel):
         tuple[Gate, ...] | None,
         Field(max_length=16, description="Guardrails: judged in every step that sends live traffic."),
         KeyedBy("name"),
+        Without("job"),
     ] = None
     false_rollback_budget: Annotated[
         PositiveDecimal,

@@ -4,20 +4,21 @@ The pod is read first: its container's exit code is known a second or more befor
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from millgate.api.conditions import Reason
-from millgate.api.names import ANNOTATION_ATTEMPT, ANNOTATION_GATE, ANNOTATION_STEP
+from millgate.api.names import ANNOTATION_ATTEMPT, ANNOTATION_CHECK, ANNOTATION_GATE, ANNOTATION_STEP
 from millgate.api.status import GateStatus, Verdict
 from millgate.controller.pods import condition, container_statuses, ending, is_deleted, pod_problem
-from millgate.controller.words import LastWords, last_words
+from millgate.controller.words import Finding, LastWords, last_words, one_line
 from millgate.rollout.snapshot import JobReport
 
 Json = dict[str, Any]
 
 PASSED, FAILED, CANNOT_TELL = 0, 1, 75
+_SAID = {PASSED: "Pass", FAILED: "Fail"}
 # 128 + SIGKILL and 128 + SIGTERM: somebody ended the container, which says nothing about the model.
 _ENDED_FROM_OUTSIDE = frozenset({137, 143})
 _DISRUPTED = frozenset(
@@ -28,13 +29,14 @@ _REMOVED = "its pod was removed before it ended"
 
 @dataclass(frozen=True)
 class _End:
-    """How it ended: `exit_code` is None while it has not."""
+    """How it ended: `exit_code` is None while it has not. `gone`: with its pod, and what that said."""
 
     exit_code: int | None
     reason: Reason | None = None
     message: str = ""
     words: LastWords = field(default_factory=LastWords)
     time: datetime | None = None
+    gone: bool = False
 
 
 def preflight_report(job: Json, pods: Sequence[Json]) -> JobReport:
@@ -57,16 +59,36 @@ def preflight_report(job: Json, pods: Sequence[Json]) -> JobReport:
 
 def gate_verdict(job: Json, pods: Sequence[Json]) -> GateStatus:
     """Promise `no-data-is-no-verdict`: only the exit codes 0 and 1 are verdicts, everything else cannot tell."""
-    end = _end_of(job, pods)
+    end = _heard(_end_of(job, pods), _annotation(job, ANNOTATION_CHECK))
     verdict, reason, message = _judged(end)
+    finding = end.words.finding or Finding("", "")
+    samples = finding.figures.get("samples")
     return GateStatus(
         name=_annotation(job, ANNOTATION_GATE),
         step=_annotation(job, ANNOTATION_STEP),
         verdict=verdict,
         reason=reason,
         message=message,
+        value=finding.figure("candidate"),
+        reference=finding.figure("stable"),
+        limit=finding.figure("limit"),
+        samples=int(samples) if samples is not None else None,
         last_check_time=end.time,
     )
+
+
+def _heard(end: _End, check: str) -> _End:
+    """A check must say what it found: an image that does not know it may well end with 0 or 1 all the same.
+
+    Once its pod is gone the exit code has to do.
+    """
+    finding = end.words.finding
+    if not check or end.gone or end.exit_code not in _SAID:
+        return end
+    if finding is not None and (finding.check, finding.verdict) == (check, _SAID[end.exit_code]):
+        return end
+    said = f"the image ended with {end.exit_code} and gave no verdict of its check '{check}'"
+    return replace(end, exit_code=CANNOT_TELL, reason=Reason.JOB_CANNOT_TELL, words=LastWords(one_line(said)))
 
 
 def _judged(end: _End) -> tuple[Verdict, Reason, str]:
@@ -79,7 +101,8 @@ def _judged(end: _End) -> tuple[Verdict, Reason, str]:
     if end.exit_code == FAILED:
         return Verdict.FAIL, Reason.JOB_FAILED, end.words.message or end.message
     if end.exit_code == CANNOT_TELL:
-        return Verdict.INCONCLUSIVE, end.reason or Reason.JOB_CANNOT_TELL, end.words.message or end.message
+        reason = end.reason or end.words.reason or Reason.JOB_CANNOT_TELL
+        return Verdict.INCONCLUSIVE, reason, end.words.message or end.message
     reason = Reason.OUT_OF_MEMORY if end.reason is Reason.OUT_OF_MEMORY else Reason.JOB_CANNOT_TELL
     return Verdict.INCONCLUSIVE, reason, f"none of 0, 1 and 75: {end.message}"
 
@@ -107,7 +130,7 @@ def _end_of(job: Json, pods: Sequence[Json]) -> _End:
 def _gone_after_success(job: Json, complete: Json) -> _End:
     """The pod is gone, and with it what it said. A gate needs no more than the exit code; a digest is lost."""
     if _annotation(job, ANNOTATION_GATE):
-        return _End(PASSED, time=_transition(complete))
+        return _End(PASSED, time=_transition(complete), gone=True)
     return _End(CANNOT_TELL, Reason.JOB_CANNOT_TELL, "its pod was removed before its result was read")
 
 

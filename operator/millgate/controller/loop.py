@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from millgate.api.spec import ModelDeploymentSpec
 from millgate.api.status import Stage, Status
 from millgate.controller.observe import Observation, observe
 from millgate.controller.observer import Observer, Visit
+from millgate.controller.peaks import Peaks
 from millgate.controller.perform import perform
 from millgate.controller.resolver import Resolver
 from millgate.controller.status_writer import refused_spec, status_of, write_status
@@ -46,6 +48,7 @@ class Outside:
     events: EventWriter
     telemetry: Telemetry
     settings: WorkloadSettings
+    peaks: Peaks = field(default_factory=Peaks)
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
 
@@ -78,6 +81,7 @@ class Reconciler:
         self._late_failures.pop(key, None)
         self._outside.resolver.forget(key)
         self._outside.observer.forget(key)
+        self._outside.peaks.forget(key)
         self._outside.telemetry.forget(key)
 
     async def _bring_about(self, key: Key, cr: Json, spec: ModelDeploymentSpec) -> float | None:
@@ -110,10 +114,11 @@ class Reconciler:
 
     async def _perform(self, actions: Sequence[Action], observation: Observation) -> Problem | None:
         """In order, up to the first that fails."""
+        peak = partial(self._outside.peaks.known, (observation.parent.namespace, observation.parent.name))
         for action in actions:
             kind = type(action).__name__
             try:
-                await perform(self._outside.api, action, observation, self._outside.settings)
+                await perform(self._outside.api, action, observation, self._outside.settings, peak)
             except KubeError as error:
                 self._outside.telemetry.performed(kind, "error")
                 logger.warning(

@@ -229,7 +229,5 @@ def _says(answer: Answer) -> str:
 
 def _images(spec: ModelDeploymentSpec) -> list[str]:
     """Every image that the spec names."""
-    images = [spec.server.image] if spec.server.image is not None else []
-    for step in spec.rollout.steps or ():
-        images += [gate.job.image for gate in step.gates or () if gate.job is not None]
-    return images
+    jobs = (gate.job for step in spec.rollout.steps or () for gate in step.gates or () if gate.job is not None)
+    return [image for image in (spec.server.image, *(job.image for job in jobs)) if image is not None]

@@ -1,7 +1,11 @@
-"""Text from pods, made fit for a status: one bounded line, and the JSON by which a model server says why it ended."""
+"""Text from pods, made fit for a status: one bounded line, and the JSON by which a model server says why it ended or
+what its check has found.
+"""
 
 import json
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from millgate.api.conditions import Reason
@@ -16,6 +20,20 @@ class LastWords:
     message: str = ""
     reason: Reason | None = None
     digest: str | None = None
+    finding: "Finding | None" = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check of the serving image says (docs/checks.md): `verdict` is `Pass`, `Fail` or `Unknown`."""
+
+    check: str
+    verdict: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def figure(self, name: str) -> str | None:
+        """As status keeps numbers."""
+        return f"{self.figures[name]:.6g}" if name in self.figures else None
 
 
 def one_line(text: object) -> str:
@@ -25,7 +43,9 @@ def one_line(text: object) -> str:
 
 
 def last_words(text: str | None) -> LastWords:
-    """`{"digest": "sha256:…", "error": {"reason": "…", "message": "…"}}`, `{"message": "…"}`, or any text."""
+    """`{"digest": "sha256:…", "error": {"reason": "…", "message": "…"}}`, `{"message": "…"}`, a check's verdict, or
+    any text.
+    """
     try:
         document = json.loads(text or "{}")
     except ValueError:
@@ -35,11 +55,27 @@ def last_words(text: str | None) -> LastWords:
     error = document.get("error")
     if not isinstance(error, dict):
         error = {} if error is None else {"message": error}
-    word, message = error.get("reason"), one_line(error.get("message") or document.get("message") or "")
+    finding = _finding(document)
+    word = error.get("reason") if finding is None else document.get("reason")
+    message = one_line(error.get("message") or document.get("message") or "")
     reason = next((reason for reason in Reason if reason == word), None)
-    if word is not None and reason is None:
+    # That a bound was exceeded the sentence of a check says with figures; why it could not tell is said by the word.
+    if word is not None and reason is None and (finding is None or finding.verdict != "Fail"):
         message = one_line(f"{word}: {message}")
-    return LastWords(message, reason, _digest(document.get("digest")))
+    return LastWords(message, reason, _digest(document.get("digest")), finding)
+
+
+def _finding(document: Mapping[str, Any]) -> Finding | None:
+    check, verdict, figures = (document.get(name) for name in ("check", "verdict", "figures"))
+    if not isinstance(check, str) or verdict not in {"Pass", "Fail", "Unknown"}:
+        return None
+    named = figures if isinstance(figures, dict) else {}
+    finite = {name: float(value) for name, value in named.items() if _is_finite(value)}
+    return Finding(check, str(verdict), finite)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def _digest(value: Any) -> str | None:

@@ -110,13 +110,22 @@ def _to_candidate(snapshot: Snapshot, stable: Track | None, candidate: Track, we
 
 
 def _gate_jobs(snapshot: Snapshot, status: Status, rollout: RolloutStatus, step: Step) -> tuple[Action, ...]:
-    revision = _revision(snapshot, status.candidate)
-    if revision is None or rollout.step_start_time is None:
+    candidate, stable = status.candidate, status.stable
+    revision = _revision(snapshot, candidate)
+    if candidate is None or revision is None or rollout.step_start_time is None:
         return ()
-    stable_hash = status.stable.hash if status.stable else None
     visit = visit_of(rollout.step_start_time)
     return tuple(
-        RunGateJob(gate, step.name, revision, stable_hash, visit)
+        RunGateJob(
+            gate,
+            step.name,
+            revision,
+            stable.hash if stable else None,
+            visit,
+            digest=candidate.digest,
+            stable=_revision(snapshot, stable),
+            stable_digest=stable.digest if stable else None,
+        )
         for gate in step.gates or ()
         if gate.type is GateType.JOB
     )

@@ -127,7 +127,7 @@ def model_environment(revision: Revision, digest: str | None, settings: Workload
         own |= {
             "MILLGATE_MODEL_DIR": f"/{MODEL_FOLDER}",
             "MILLGATE_FETCH_DEADLINE_SECONDS": str(startup_deadline_of(server)),
-            "MLFLOW_TRACKING_URI": _tracking_uri(model, settings),
+            "MLFLOW_TRACKING_URI": tracking_uri(model, settings),
         }
     if model.source_uri is not None:
         own["MILLGATE_MODEL_SOURCE"] = model.source_uri
@@ -136,7 +136,8 @@ def model_environment(revision: Revision, digest: str | None, settings: Workload
     return own
 
 
-def _tracking_uri(model: ModelIdentity, settings: WorkloadSettings) -> str:
+def tracking_uri(model: ModelIdentity, settings: WorkloadSettings) -> str:
+    """The model's registry as pods reach it. Raises UnknownRegistryError."""
     if model.registry not in settings.registries:
         raise UnknownRegistryError(model.registry)
     return settings.registries[model.registry]
