@@ -1,0 +1,58 @@
+"""Sheds requests that have waited for the event loop, as soon as the waiting is no burst but lasts.
+
+Where a model is fast it runs on the loop, so the queue is the loop's own: requests that were read and wait for their
+turn. A burst may wait long, as it ends. When the loop has been late again and again, only those that waited shortly
+are answered, and the rest is told at once to come back later, which costs a fraction of an answer: what is answered
+stays near the capacity, and nobody waits for nothing (the two limits are those of CoDel, Nichols and Jacobson 2012).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from millgate_serving.refusal import Refusal
+
+BURST_SECONDS: Final = 0.5
+LASTING_SECONDS: Final = 0.02
+TICK_SECONDS: Final = 0.1
+_LATE_TICKS = 2
+_CALM_TICKS = 10
+
+_AFTER_A_SECOND: Final = ((b"retry-after", b"1"),)
+
+
+def overloaded(message: str, after_seconds: int = 1) -> Refusal:
+    """503, with the seconds after which it is worth trying again."""
+    headers = _AFTER_A_SECOND if after_seconds == 1 else ((b"retry-after", b"%d" % after_seconds),)
+    return Refusal(503, message, headers, "Overloaded")
+
+
+class Overload:
+    """Judges by the time between reading a request and beginning with it. Times in seconds of one clock."""
+
+    def __init__(self) -> None:
+        self._limit = BURST_SECONDS
+        self._late_ticks = 0
+        self._calm_ticks = 0
+        self._shed = False
+
+    @property
+    def lasting(self) -> bool:
+        return self._limit == LASTING_SECONDS
+
+    def tick(self, late_seconds: float) -> None:
+        """Ten times a second: by how much the loop was late with it."""
+        self._late_ticks = self._late_ticks + 1 if late_seconds > LASTING_SECONDS else 0
+        self._calm_ticks = 0 if self._shed or self._late_ticks else self._calm_ticks + 1
+        self._shed = False
+        if self._late_ticks >= _LATE_TICKS:
+            self._limit = LASTING_SECONDS
+        elif self._calm_ticks >= _CALM_TICKS:
+            self._limit = BURST_SECONDS
+
+    def check(self, state: Mapping[str, Any], now: float) -> None:
+        """`state` is what the connection noted of the request. Raises Refusal 503 with Retry-After."""
+        if now - state["arrived_at"] > self._limit:
+            self._shed = True
+            raise overloaded("the server has more requests than it can answer")
+        if state["crowded"]:
+            raise overloaded("the server has more connections than it can serve")
