@@ -10,4 +10,4 @@ export_requirements() {
 }
 
 export_requirements serving-image/requirements-fast.txt
-export_requirements serving-image/requirements-full.txt --extra full
+export_requirements serving-image/requirements-full.txt --extra full --extra otel
