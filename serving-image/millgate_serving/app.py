@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from millgate_serving import __version__
+from millgate_serving import __version__, openapi
 from millgate_serving.asgi import CLOSE, JSON, TEXT, Message, Receive, Send, error_body
 from millgate_serving.loading import ReadyModel
 from millgate_serving.metrics import Metrics
@@ -28,6 +28,7 @@ class App:
         self._metrics = metrics
         self._ready: ReadyModel | None = None
         self._predict: Codec | None = None
+        self._described = b""
         self.predicting = Predicting(settings, metrics, self._send)
         self.draining = False
         self._routes = {
@@ -36,6 +37,7 @@ class App:
             "/health": self._readyz,
             "/version": self._version,
             "/metrics": self._metrics_text,
+            "/openapi.json": self._openapi,
         }
 
     @property
@@ -47,6 +49,7 @@ class App:
         self._metrics.load_seconds = load_seconds
         self.predicting.serve(ready, self._metrics.measure(ready.measured))
         self._predict = PredictJson(ready.decode, self._settings.model_name, self._settings.model_version)
+        self._described = b""
         self._ready = ready
 
     def count(self) -> None:
@@ -103,6 +106,13 @@ class App:
                 "serving": __version__,
             }
         )
+
+    def _openapi(self) -> Answer:
+        if self._ready is None:
+            return 503, error_body("the model is not loaded yet")
+        if not self._described:  # made when it is first asked for: a start is not delayed by it
+            self._described = openapi.of(self._ready, self._settings)
+        return 200, self._described
 
     def _metrics_text(self) -> Answer:
         return 200, self._metrics.exposition()
