@@ -8,7 +8,7 @@ from millgate_serving.variables import Environment, invalid, number, path
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What a JSON Web Token must be: signed by one of the keys, for this audience; issuer and scope where they are set."""
+    """What a JSON Web Token must be: signed by one of the keys, for this audience, and of issuer and scope if set."""
 
     keys_file: Path
     audience: str
