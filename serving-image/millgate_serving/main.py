@@ -1,4 +1,4 @@
-"""The command line: `millgate-serving serve` (the default), `preflight`, and `profile` for training code."""
+"""The command line: `millgate-serving serve` (the default), `preflight`, `check`, and `profile` for training code."""
 
 import os
 import signal
@@ -8,13 +8,14 @@ from types import FrameType
 # ONNX Runtime (since 1.29, on Linux too) and MLflow send usage data home unless they are told not to. A user's model is
 # nobody's business, so this is not a setting.
 _PRIVACY = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-_USAGE = "usage: millgate-serving [serve | preflight | profile MODEL --data FILE]"
+_USAGE = "usage: millgate-serving [serve | preflight | check NAME | profile MODEL --data FILE]"
+_WITH_WORDS = frozenset({"check", "profile"})  # the commands that have further words
 
 
 def main() -> None:
     """Exit code 0, 1 (the model cannot be served) or 75 (nothing can be said about the model)."""
     command = sys.argv[1] if len(sys.argv) > 1 else "serve"
-    if (len(sys.argv) > 2 and command != "profile") or command not in {"serve", "preflight", "profile"}:
+    if (len(sys.argv) > 2 and command not in _WITH_WORDS) or command not in {"serve", "preflight", *_WITH_WORDS}:
         print(_USAGE, file=sys.stderr)  # noqa: T201 - a command line
         raise SystemExit(2)
     # Before the libraries are imported, which read these at once.
@@ -26,6 +27,10 @@ def main() -> None:
 
         raise SystemExit(profile_command.run(sys.argv[2:]))
     signal.signal(signal.SIGTERM, _end_at_once)
+    if command == "check":
+        from millgate_serving.checks import command as check  # noqa: PLC0415 - imports numpy
+
+        raise SystemExit(check.run(sys.argv[2:]))
     from millgate_serving.commands import run  # noqa: PLC0415 - imports numpy
 
     raise SystemExit(run(command))
@@ -34,6 +39,6 @@ def main() -> None:
 def _end_at_once(_signal: int, _frame: FrameType | None) -> None:
     """Until the server has taken over the signal: the first process of a container ignores what it does not handle.
 
-    A server that was never ready owes nobody an answer (0); a preflight that was stopped can tell nothing (75).
+    A server that was never ready owes nobody an answer (0); a stopped preflight or check can tell nothing (75).
     """
-    os._exit(75 if "preflight" in sys.argv else 0)
+    os._exit(75 if {"preflight", "check"} & set(sys.argv) else 0)
