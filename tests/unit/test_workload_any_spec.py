@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from millgate.api.revision import Revision
+from millgate.workload.checks import Compared, check_job
 from millgate.workload.jobs import GateVisit, gate_job, preflight_job
 from millgate.workload.parent import Parent
 from millgate.workload.revision import baseline_deployment, deployment, revision_service, revision_text
@@ -18,6 +19,7 @@ Json = dict[str, Any]
 
 # An allow-list: a field that is not known here could loosen the profile.
 POD_FIELDS = {
+    "affinity",
     "automountServiceAccountToken",
     "containers",
     "enableServiceLinks",
@@ -47,14 +49,17 @@ CONTAINER_FIELDS = {
 }
 
 
-def assert_restricted(pod: Json) -> None:
-    """The Pod Security Standard 'restricted', and what Millgate promises beyond it."""
+def assert_restricted(pod: Json, claims: tuple[str, ...] = ()) -> None:
+    """The Pod Security Standard 'restricted', and what Millgate promises beyond it. `claims`: what may be mounted."""
     assert set(pod) <= POD_FIELDS
     security = pod["securityContext"]
     assert security["runAsNonRoot"] is True
     assert security["runAsUser"] >= 10000
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert all(set(volume) == {"name", "emptyDir"} for volume in pod["volumes"])
+    mounted = [volume for volume in pod["volumes"] if set(volume) != {"name", "emptyDir"}]
+    assert [volume["persistentVolumeClaim"] for volume in mounted] == [
+        {"claimName": claim, "readOnly": True} for claim in claims
+    ]
     assert pod["enableServiceLinks"] is False
     assert pod["automountServiceAccountToken"] is ("serviceAccountName" in pod)
     for container in pod["containers"]:
@@ -109,16 +114,33 @@ def test_every_gate_job_is_restricted(parent: Parent, revision: Revision, stable
     assert_names_fit(job)
 
 
+@_patient
+@given(any_.parents, any_.compared, any_.check_visits, any_.settings, st.none() | st.floats(0.001, 1e6))
+def test_every_check_is_restricted(
+    parent: Parent, compared: Compared, asked: GateVisit, settings: WorkloadSettings, peak: float | None
+) -> None:
+    job = check_job(parent, compared, asked, settings, peak)
+    assert_restricted(job["spec"]["template"]["spec"], (asked.job.data_claim,) if asked.job.data_claim else ())
+    assert_names_fit(job)
+
+
 @_few
-@given(any_.parents, any_.revisions, any_.digests, any_.settings, any_.gate_visits)
-def test_every_object_fits_the_schema_of_its_kind(
-    parent: Parent, revision: Revision, digest: str | None, settings: WorkloadSettings, asked: GateVisit
+@given(any_.parents, any_.revisions, any_.digests, any_.settings, any_.gate_visits, any_.compared, any_.check_visits)
+def test_every_object_fits_the_schema_of_its_kind(  # noqa: PLR0917 - one argument a thing that is any
+    parent: Parent,
+    revision: Revision,
+    digest: str | None,
+    settings: WorkloadSettings,
+    asked: GateVisit,
+    compared: Compared,
+    checked: GateVisit,
 ) -> None:
     for wanted in (
         deployment(parent, revision, digest, 3, settings),
         revision_service(parent, revision.hash),
         preflight_job(parent, revision, digest, 1, settings),
         gate_job(parent, revision, None, asked),
+        check_job(parent, compared, checked, settings, 12.5),
     ):
         kubernetes_validate.validate(json.loads(json.dumps(wanted)), "1.37", strict=True)
 

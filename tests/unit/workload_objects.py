@@ -9,6 +9,7 @@ from millgate.api.revision import ModelIdentity, Revision, revision_of
 from millgate.api.spec import (
     EnvVar,
     Job,
+    JobPreset,
     KeySelector,
     ModelSource,
     ResourceList,
@@ -17,6 +18,7 @@ from millgate.api.spec import (
     Toleration,
     TopologySpread,
 )
+from millgate.workload.checks import Compared, Pinned
 from millgate.workload.jobs import GateVisit
 from millgate.workload.parent import Parent
 from millgate.workload.settings import WorkloadSettings
@@ -106,6 +108,29 @@ settings = st.builds(
     WorkloadSettings, registries=st.just({"default": REGISTRY_URI}), allow_code_execution=st.booleans()
 )
 digests = optional(st.just(DIGEST))
+compared = st.builds(Compared, st.builds(Pinned, revisions, digests), st.none() | st.builds(Pinned, revisions, digests))
+
+
+def _check(preset: JobPreset, claim: str | None, **fields: object) -> Job:
+    options = {"segmentBy": "country"} if preset is JobPreset.FAIRNESS else {}
+    data = {"data": "/data/rows.csv"} if claim is not None and preset is not JobPreset.SCHEMA_COMPATIBILITY else {}
+    return Job(preset=preset, options=options | data, data_claim=claim if data else None, **fields)
+
+
+check_visits = st.builds(
+    GateVisit,
+    dns_label,
+    st.builds(
+        _check,
+        st.sampled_from(JobPreset),
+        optional(dns_label),
+        env=optional(env),
+        resources=optional(resources),
+        deadline_seconds=st.integers(1, 86400),
+    ),
+    dns_label,
+    st.integers(0, 2**50),
+)
 gate_visits = st.builds(
     GateVisit,
     dns_label,

@@ -62,7 +62,6 @@ def gate_verdict(job: Json, pods: Sequence[Json]) -> GateStatus:
     end = _heard(_end_of(job, pods), _annotation(job, ANNOTATION_CHECK))
     verdict, reason, message = _judged(end)
     finding = end.words.finding or Finding("", "")
-    samples = finding.figures.get("samples")
     return GateStatus(
         name=_annotation(job, ANNOTATION_GATE),
         step=_annotation(job, ANNOTATION_STEP),
@@ -72,7 +71,7 @@ def gate_verdict(job: Json, pods: Sequence[Json]) -> GateStatus:
         value=finding.figure("candidate"),
         reference=finding.figure("stable"),
         limit=finding.figure("limit"),
-        samples=int(samples) if samples is not None else None,
+        samples=finding.count("samples"),
         last_check_time=end.time,
     )
 

@@ -3,7 +3,7 @@ what its check has found.
 """
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from millgate.api.conditions import Reason
 
 MESSAGE_CHARACTERS = 512
+_MOST = 2**53
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Finding:
         """As status keeps numbers."""
         return f"{self.figures[name]:.6g}" if name in self.figures else None
 
+    def count(self, name: str) -> int | None:
+        """A figure that counts something; None for one that no status could hold."""
+        found = self.figures.get(name)
+        return int(found) if found is not None and 0 <= found < _MOST else None
+
 
 def one_line(text: object) -> str:
     """Anybody's text, without control characters and no longer than a status should carry."""
@@ -48,7 +54,7 @@ def last_words(text: str | None) -> LastWords:
     """
     try:
         document = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return LastWords(one_line(text))
     if not isinstance(document, dict):
         return LastWords(one_line(text))
@@ -70,12 +76,12 @@ def _finding(document: Mapping[str, Any]) -> Finding | None:
     if not isinstance(check, str) or verdict not in {"Pass", "Fail", "Unknown"}:
         return None
     named = figures if isinstance(figures, dict) else {}
-    finite = {name: float(value) for name, value in named.items() if _is_finite(value)}
-    return Finding(check, str(verdict), finite)
+    return Finding(check, str(verdict), {name: float(value) for name, value in named.items() if _is_number(value)})
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+def _is_number(value: object) -> bool:
+    """Neither NaN nor infinite, nor a whole number that is too large for a float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _digest(value: Any) -> str | None:
