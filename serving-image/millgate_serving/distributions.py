@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from millgate_serving.confidence import ConfidenceCounts
 from millgate_serving.engine import Outputs
 from millgate_serving.logs import Sparingly, described
 from millgate_serving.measured import Measured, Variable, values_at
@@ -147,7 +148,8 @@ class Distributions:
         self.measured = measured
         self.features = SideCounts(measured.features)
         self.outputs = SideCounts(measured.outputs)
-        self._active = bool(measured.features or measured.outputs)
+        self.confidence = ConfidenceCounts(measured.confidence)
+        self._active = bool(measured.features or measured.outputs) or measured.confidence is not None
         self._errors = Sparingly(_LINES_PER_SECOND)
         self._waiting: list[tuple[Arrays, Outputs | None]] = []
         self._rows = 0
@@ -173,6 +175,8 @@ class Distributions:
                 return
             try:
                 self.features.add([arrays for arrays, _ in batch])
-                self.outputs.add([[values for _, values in outputs] for _, outputs in batch if outputs is not None])
+                answers = [outputs for _, outputs in batch if outputs is not None]
+                self.outputs.add([[values for _, values in outputs] for outputs in answers])
+                self.confidence.add(answers)
             except Exception as error:  # noqa: BLE001 - a defect of the counting
                 self._errors.log("distributions not counted", "error", **described(error))

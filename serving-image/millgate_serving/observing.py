@@ -1,0 +1,54 @@
+"""The settings of what is told about requests: which lines, which predictions, which traces, and what is masked."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from millgate_serving import tracing
+from millgate_serving.access_log import WHICH, Which
+from millgate_serving.prediction_log import PredictionLogSettings
+from millgate_serving.variables import Environment, invalid, number, path
+
+_MEBIBYTE = 1 << 20
+_LEAST_FILE_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Observing:
+    """Without any variable set: metrics, and a line for each request that is refused or fails."""
+
+    access_log: Which = "errors"
+    access_log_lines_per_second: int = 100
+    mask: tuple[str, ...] = ()
+    prediction_log: PredictionLogSettings | None = None
+    feedback_rows: int = 0
+    traces: bool = False
+    trace_share: float = 0.01
+
+
+def read(environment: Environment) -> Observing:
+    """Raises ServingError InvalidConfiguration that names the variable."""
+    which = environment.get("MILLGATE_ACCESS_LOG") or "errors"
+    if which not in WHICH:
+        raise invalid(f"MILLGATE_ACCESS_LOG must be one of {', '.join(WHICH)}")
+    names = environment.get("MILLGATE_MASK_FIELDS", "").split(",")
+    return Observing(
+        access_log=cast(Which, which),
+        access_log_lines_per_second=int(number(environment, "MILLGATE_ACCESS_LOG_LINES_PER_SECOND", 100, 1e6)),
+        mask=tuple(name.strip() for name in names if name.strip()),
+        prediction_log=_prediction_log(environment),
+        feedback_rows=int(number(environment, "MILLGATE_FEEDBACK_ROWS", 0, 1e6)),
+        traces=tracing.configured(environment),
+        trace_share=number(environment, "MILLGATE_TRACE_SHARE", 0.01, 1),
+    )
+
+
+def _prediction_log(environment: Environment) -> PredictionLogSettings | None:
+    directory = path(environment, "MILLGATE_PREDICTION_LOG_DIR")
+    share = number(environment, "MILLGATE_PREDICTION_LOG_SHARE", 1, 1)
+    mebibytes = number(environment, "MILLGATE_PREDICTION_LOG_FILE_MEBIBYTES", 64, 1 << 20)
+    files = int(number(environment, "MILLGATE_PREDICTION_LOG_FILES", 4, 1000))
+    if directory is None:
+        return None
+    if files < 1:
+        raise invalid("MILLGATE_PREDICTION_LOG_FILES must be a number from 1 to 1000")
+    return PredictionLogSettings(directory, share, max(int(mebibytes * _MEBIBYTE), _LEAST_FILE_BYTES), files)
