@@ -64,7 +64,9 @@ class Kubelet:
     async def _write(self, pod: Json) -> None:
         component = pod["metadata"]["labels"][COMPONENT]
         env = {entry["name"]: entry.get("value", "") for entry in pod["spec"]["containers"][0]["env"]}
-        attempt = int(pod["metadata"]["labels"].get("batch.kubernetes.io/job-name", "-0").rpartition("-")[2])
+        # The name of a gate's Job ends in something else than a number.
+        last = pod["metadata"]["labels"].get("batch.kubernetes.io/job-name", "").rpartition("-")[2]
+        attempt = int(last) if last.isdecimal() else 0
         wanted = _status(pod, self.fate(component, env["MILLGATE_MODEL_VERSION"], attempt))
         name = pod["metadata"]["name"]
         if self._wrote.get(name) == wanted:

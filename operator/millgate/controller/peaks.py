@@ -94,7 +94,11 @@ class Peaks:
 
 
 def peak_query(namespace: str, name: str, rate_seconds: int) -> str:
-    """Of the pods of any revision, also of those that are gone: a name of a Deployment ends in its hash."""
+    """Of the pods of any revision, also of those that are gone: a name of a Deployment ends in its hash.
+
+    The week is looked at in steps, the last of which a model that is minutes old has not lived to see.
+    """
     pods = f"{re.escape(name)}-r[0-9a-f]{{9}}-.+"
     labels = f'namespace="{namespace}",pod=~"{pods}"'.replace("\\", "\\\\")
-    return f"max_over_time(max(sum by (pod) (rate({REQUESTS}{{{labels}}}[{rate_seconds}s])))[7d:{rate_seconds}s])"
+    now = f"max(sum by (pod) (rate({REQUESTS}{{{labels}}}[{rate_seconds}s])))"
+    return f"max(max_over_time({now}[7d:{rate_seconds}s]) or {now})"
