@@ -1,10 +1,11 @@
 """The HTTP interface as one raw ASGI application: which path is answered by what, and the pages that are short."""
 
 import time
+from collections.abc import Callable
 
 import msgspec
 
-from millgate_serving import __version__, openapi
+from millgate_serving import __version__, openapi, v2
 from millgate_serving.asgi import CLOSE, JSON, TEXT, Message, Receive, Send, error_body
 from millgate_serving.loading import ReadyModel
 from millgate_serving.metrics import Metrics
@@ -14,6 +15,7 @@ from millgate_serving.refusal import Header
 from millgate_serving.settings import Settings
 
 Answer = tuple[int, bytes]
+Page = Callable[[], Answer]
 
 _GET = ("GET", "HEAD")
 
@@ -27,18 +29,28 @@ class App:
         self._settings = settings
         self._metrics = metrics
         self._ready: ReadyModel | None = None
-        self._predict: Codec | None = None
-        self._described = b""
+        self._described = self._v2_described = b""
         self.predicting = Predicting(settings, metrics, self._send)
         self.draining = False
-        self._routes = {
+        self._models = _model_paths(settings)
+        # Every path is known before the first request, so a route is one look into a dictionary.
+        self._codecs: dict[str, Codec | None] = dict.fromkeys(("/predict", *self._paths("/infer")))
+        self._pages: dict[str, Page] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/health": self._readyz,
             "/version": self._version,
             "/metrics": self._metrics_text,
             "/openapi.json": self._openapi,
+            "/v2": self._v2_server,
+            "/v2/health/live": self._livez,
+            "/v2/health/ready": self._readyz,
+            **dict.fromkeys(self._paths(""), self._v2_model),
+            **dict.fromkeys(self._paths("/ready"), self._readyz),
         }
+
+    def _paths(self, what: str) -> list[str]:
+        return [path + what for path in self._models]
 
     @property
     def ready(self) -> bool:
@@ -48,8 +60,10 @@ class App:
         """From now on requests are answered by this model."""
         self._metrics.load_seconds = load_seconds
         self.predicting.serve(ready, self._metrics.measure(ready.measured))
-        self._predict = PredictJson(ready.decode, self._settings.model_name, self._settings.model_version)
-        self._described = b""
+        name, version = self._settings.model_name, self._settings.model_version
+        tensors = v2.V2(ready, name, version)
+        self._codecs = dict.fromkeys(self._codecs, tensors) | {"/predict": PredictJson(ready.decode, name, version)}
+        self._described, self._v2_described = b"", tensors.metadata
         self._ready = ready
 
     def count(self) -> None:
@@ -57,21 +71,26 @@ class App:
         self.predicting.distributions.count()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/predict":
-            await self.predicting.answer(self._predict, scope, receive, send)
+        path = scope["path"]
+        if path in self._codecs:
+            await self.predicting.answer(self._codecs[path], scope, receive, send)
             return
-        status, body, headers = self._other(scope["path"], scope["method"])
+        status, body, headers = self._page(path, scope["method"])
         await self._send(scope, send, status, body, headers)
 
-    def _other(self, path: str, method: str) -> tuple[int, bytes, list[Header]]:
-        route = self._routes.get(path)
-        if route is None:
-            paths = ", ".join(("/predict", *self._routes))
-            return 404, error_body(f"no such path; there are {paths}"), [JSON]
+    def _page(self, path: str, method: str) -> tuple[int, bytes, list[Header]]:
+        page = self._pages.get(path)
+        if page is None:
+            return 404, error_body(self._no_such(path)), [JSON]
         if method not in _GET:
             return 405, error_body("method not allowed; allowed: GET"), [JSON, (b"allow", b"GET, HEAD")]
-        status, body = route()
+        status, body = page()
         return status, body, [TEXT if path == "/metrics" else JSON]
+
+    def _no_such(self, path: str) -> str:
+        if path.startswith("/v2/models/"):
+            return f"no such model or version; this server has {' and '.join(self._models)}"
+        return f"no such path; there are {', '.join((*self._codecs, *self._pages))}"
 
     async def _send(self, scope: Message, send: Send, status: int, body: bytes, headers: list[Header]) -> None:
         headers.append((b"content-length", b"%d" % len(body)))
@@ -93,16 +112,18 @@ class App:
         return 200, b'{"ready":true}'
 
     def _version(self) -> Answer:
-        ready = self._ready
+        ready, settings = self._ready, self._settings
         return 200, _encode(
             {
-                "model": self._settings.model_name,
-                "version": self._settings.model_version,
-                "revision": self._settings.revision,
+                "model": settings.model_name,
+                "version": settings.model_version,
+                "revision": settings.revision,
                 "digest": ready.digest if ready else None,
                 "modelId": ready.model.model_id if ready else None,
                 "runId": ready.model.run_id if ready else None,
+                "gitCommit": settings.git_commit or None,
                 "flavour": ready.flavour if ready else None,
+                "image": settings.image or None,
                 "serving": __version__,
             }
         )
@@ -116,3 +137,17 @@ class App:
 
     def _metrics_text(self) -> Answer:
         return 200, self._metrics.exposition()
+
+    def _v2_server(self) -> Answer:
+        return 200, v2.SERVER
+
+    def _v2_model(self) -> Answer:
+        if self._ready is None:
+            return 503, error_body("the model is not loaded yet")
+        return 200, self._v2_described
+
+
+def _model_paths(settings: Settings) -> list[str]:
+    """The short one, and the one with the version where the version is known."""
+    path = f"/v2/models/{settings.model_name}"
+    return [path, f"{path}/versions/{settings.model_version}"] if settings.model_version else [path]

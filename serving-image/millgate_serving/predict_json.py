@@ -1,11 +1,11 @@
 """The codec of /predict: named rows or columns in JSON, answered with one prediction a row."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import numpy as np
 
 from millgate_serving.asgi import JSON, Headers
+from millgate_serving.datatypes import plain
 from millgate_serving.engine import Outputs
 from millgate_serving.predicting import Call
 from millgate_serving.refusal import Header, Refusal
@@ -20,26 +20,26 @@ class PredictJson:
 
     def __init__(self, decode: Decode, model_name: str, model_version: str) -> None:
         self._decode = decode
-        self._tail = b',"model":' + _encode(model_name) + b',"version":' + _encode(model_version) + b"}"
+        self._tail = b',"model":' + _encode(model_name) + b',"version":' + _encode(model_version) + b',"id":'
 
     def check(self, headers: Headers) -> None:
-        check_is_json(headers)
+        checkis_json(headers)
 
     def decode(self, body: bytes, _headers: Headers) -> Call:
         arrays = self._decode(body)
         return Call(arrays, len(arrays[0]))
 
-    def encode(self, outputs: Outputs, _call: Call, _request_id: str) -> tuple[bytes, tuple[Header, ...]]:
+    def encode(self, outputs: Outputs, _call: Call, request_id: str) -> tuple[bytes, tuple[Header, ...]]:
         """The first output is the prediction; further ones follow by name. Built from parts that never change."""
-        head = b'{"predictions":' + _encode(_plain(outputs[0][1]))
+        head = b'{"predictions":' + _encode(plain(outputs[0][1]))
         if len(outputs) > 1:
-            head += b',"outputs":' + _encode({name: _plain(values) for name, values in outputs[1:]})
-        return head + self._tail, _HEADERS
+            head += b',"outputs":' + _encode({name: plain(values) for name, values in outputs[1:]})
+        return head + self._tail + _encode(request_id) + b"}", _HEADERS
 
 
-def check_is_json(headers: Headers) -> None:
+def checkis_json(headers: Headers) -> None:
     kind = headers.get(b"content-type", b"application/json")
-    if kind != b"application/json" and not _is_json(kind):
+    if kind != b"application/json" and not is_json(kind):
         raise Refusal(415, "content-type must be application/json in UTF-8")
     check_is_plain(headers)
 
@@ -50,12 +50,7 @@ def check_is_plain(headers: Headers) -> None:
         raise Refusal(415, "content-encoding must be identity")
 
 
-def _is_json(content_type: bytes) -> bool:
+def is_json(content_type: bytes) -> bool:
     kind, _, parameters = content_type.lower().partition(b";")
     charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
     return kind.strip() == b"application/json" and charset in {b"", b"utf-8", b"utf8", b"us-ascii"}
-
-
-def _plain(values: Any) -> Any:
-    """JSON values; lists of maps (ZipMap) are such already."""
-    return values.tolist() if isinstance(values, np.ndarray) else values

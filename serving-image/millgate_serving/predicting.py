@@ -20,6 +20,8 @@ from millgate_serving.logs import Sparingly, described
 from millgate_serving.measured import Measured
 from millgate_serving.metrics import Metrics
 from millgate_serving.refusal import Header, OutputRefused, Refusal
+from millgate_serving.request_ids import HEADER as ID_HEADER
+from millgate_serving.request_ids import RequestIds
 from millgate_serving.running import INLINE_BYTES, Runner
 from millgate_serving.settings import Settings
 from millgate_serving.validation import Arrays
@@ -109,6 +111,7 @@ class Predicting:
         self.admission: Admission = Everybody()
         self.guard: Guard = Anything()
         self.segment_of: Callable[[Call], str] = _no_segment
+        self._ids = RequestIds()
         self.observed: list[Sink] = [self._count]
 
     def serve(self, ready: ReadyModel, distributions: Distributions) -> None:
@@ -120,7 +123,7 @@ class Predicting:
         """Without a codec there is no model yet."""
         started = time.perf_counter()
         headers: Headers = dict(scope["headers"])
-        request_id = client = ""
+        request_id, client = self._ids.of(headers), ""
         self._metrics.inflight += 1
         try:
             try:
@@ -128,7 +131,8 @@ class Predicting:
                 reply = await self._reply(codec, scope, receive, headers, request_id)
             except Refusal as refusal:
                 reply = refused(refusal)
-            await self._respond(scope, send, reply.status, reply.body, [*reply.headers])
+            answered = [*reply.headers, (ID_HEADER, request_id.encode())]
+            await self._respond(scope, send, reply.status, reply.body, answered)
         except ClientGoneError:
             return  # there is nobody to answer, and nothing to blame the model for
         finally:
@@ -202,7 +206,7 @@ class Predicting:
     # Observing
 
     def _count(self, exchange: Exchange) -> None:
-        self._metrics.answered(exchange.status, exchange.seconds)
+        self._metrics(exchange)
         if self.distributions.due:
             self.distributions.count()
 

@@ -26,6 +26,8 @@ class Settings:
     model_name: str
     model_version: str
     revision: str
+    git_commit: str
+    image: str
     source: str
     digest: str
     model_dir: Path
@@ -55,6 +57,8 @@ def read(environment: Environment) -> Settings:
         model_name=name,
         model_version=version,
         revision=environment.get("MILLGATE_REVISION", ""),
+        git_commit=environment.get("MILLGATE_GIT_COMMIT", ""),
+        image=environment.get("MILLGATE_IMAGE", ""),
         source=environment.get("MILLGATE_MODEL_SOURCE") or f"models:/{name}/{version}",
         digest=_digest(environment.get("MILLGATE_MODEL_DIGEST", "")),
         model_dir=Path(environment.get("MILLGATE_MODEL_DIR") or "/models"),

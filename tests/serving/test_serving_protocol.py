@@ -10,6 +10,11 @@ ROW = {"a": 1.0, "b": -2.0, "c": 0.5, "d": 3}
 ONE_ROW = json.dumps({"rows": [ROW]}).encode()
 
 
+def answered(server, request):
+    """But for the request's own id."""
+    return {name: value for name, value in server.predict(request).json.items() if name != "id"}
+
+
 def test_rows_are_answered_by_the_model_with_its_name_and_version(numbers):
     from serving_models import expected_label  # noqa: PLC0415
 
@@ -29,12 +34,12 @@ def test_further_outputs_follow_by_name_with_one_entry_a_row(numbers):
 def test_columns_are_the_same_request_as_rows(numbers):
     rows = [ROW, ROW | {"a": -5}]
     columns = {name: [row[name] for row in rows] for name in ROW}
-    assert numbers.predict({"columns": columns}).json == numbers.predict({"rows": rows}).json
+    assert answered(numbers, {"columns": columns}) == answered(numbers, {"rows": rows})
 
 
 def test_the_order_of_fields_does_not_matter(numbers):
     backwards = dict(reversed(ROW.items()))
-    assert numbers.predict({"rows": [backwards]}).json == numbers.predict({"rows": [ROW]}).json
+    assert answered(numbers, {"rows": [backwards]}) == answered(numbers, {"rows": [ROW]})
 
 
 def test_many_rows_are_answered_like_one(numbers):

@@ -2,6 +2,7 @@
 
 import json
 import string
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving_process import serving
 
-from millgate_serving import settings, validation
+from millgate_serving import loading, settings, validation
 from millgate_serving.app import App
-from millgate_serving.loading import ReadyModel
-from millgate_serving.measured import Measured
+from millgate_serving.loading import Progress
 from millgate_serving.metrics import Metrics
 from millgate_serving.refusal import Refusal
 from millgate_serving.signature import Column, Signature, Tensor
@@ -198,15 +198,15 @@ def test_a_deeply_nested_body_is_refused_and_not_a_crash():
             decode(b'{"rows":' + b"[" * 100_000)
 
 
-async def test_a_defect_of_a_decoder_is_never_a_server_error():
+async def test_a_defect_of_a_decoder_is_never_a_server_error(saved_models):
     """Client input must not raise the error rate that gates judge, even where we have overlooked a case."""
-    configured = settings.read({"MILLGATE_MODEL_NAME": "x", "MILLGATE_MODEL_PATH": "/x"})
+    configured = settings.read({"MILLGATE_MODEL_NAME": "x", "MILLGATE_MODEL_PATH": str(saved_models("numbers"))})
     app, sent = App(configured, Metrics(configured)), []
 
     def defective(_body):
         raise ZeroDivisionError
 
-    app.serve(ReadyModel(None, "onnx", "", defective, None, Measured("none")), load_seconds=1)
+    app.serve(replace(loading.load(configured, Progress()), decode=defective), load_seconds=1)
 
     async def receive():
         return {"type": "http.request", "body": b"{}", "more_body": False}
