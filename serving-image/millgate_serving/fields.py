@@ -218,11 +218,16 @@ def list_of(kind: Any, length: int = -1) -> Any:
     return items if length < 0 else Annotated[items, Meta(min_length=length, max_length=length)]
 
 
-def struct(name: str, members: Sequence[tuple[Field, Any]], *, ignore_extra: bool = False) -> type[msgspec.Struct]:
-    """A struct whose keys are the names of the fields, whatever characters they have; c0, c1… are its attributes."""
+def struct(
+    name: str, members: Sequence[tuple[Field, Any]], *, absent: Any = None, ignore_extra: bool = False
+) -> type[msgspec.Struct]:
+    """A struct whose keys are the names of the fields, whatever characters they have; c0, c1… are its attributes.
+
+    What may be left out and was is `absent`: None or UNSET.
+    """
     attributes: list[Any] = []
     for index, (field, kind) in enumerate(members):
-        attributes.append((f"c{index}", kind) if field.required else (f"c{index}", kind | None, None))
+        attributes.append((f"c{index}", kind) if field.required else (f"c{index}", kind | type(absent), absent))
     names = {f"c{index}": field.name for index, (field, _) in enumerate(members)}
     return msgspec.defstruct(
         name, attributes, rename=names, forbid_unknown_fields=not ignore_extra, kw_only=True, gc=False

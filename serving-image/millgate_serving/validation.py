@@ -48,7 +48,7 @@ def check_count(rows: int) -> None:
 def _one_tensor(field: Field, *, named: bool, ignore_extra: bool) -> Decode:
     """`rows` is the tensor; where it has a name, `columns` may hold it too."""
     rows_type = list_of(field.value)
-    columns_type = struct("Columns", [(field, rows_type)], ignore_extra=ignore_extra) if named else None
+    columns_type = struct("Columns", [(field, rows_type)], absent=UNSET, ignore_extra=ignore_extra) if named else None
     decode = _checked(rows_type, columns_type, (field,))
 
     def to_arrays(body: bytes) -> Arrays:
@@ -63,7 +63,8 @@ def _one_tensor(field: Field, *, named: bool, ignore_extra: bool) -> Decode:
 
 def _named(inputs: tuple[Field, ...], *, matrix: bool, ignore_extra: bool) -> Decode:
     row = struct("Row", [(field, field.value) for field in inputs], ignore_extra=ignore_extra)
-    columns_type = struct("Columns", [(field, list_of(field.value)) for field in inputs], ignore_extra=ignore_extra)
+    lists = [(field, list_of(field.value)) for field in inputs]
+    columns_type = struct("Columns", lists, absent=UNSET, ignore_extra=ignore_extra)
     decode = _checked(list_of(row), columns_type, inputs)
     dtype, as_tuple = inputs[0].dtype, msgspec.structs.astuple
     enumerated = [(index, field) for index, field in enumerate(inputs) if field.enum and field.is_float]
@@ -92,9 +93,9 @@ def _named(inputs: tuple[Field, ...], *, matrix: bool, ignore_extra: bool) -> De
 
 def _filled(inputs: tuple[Field, ...], columns: tuple[Any, ...]) -> list[Sequence[Any]]:
     """All columns of one length; an optional one that was left out is missing in every row."""
-    rows = max(len(values) for values in columns if values is not None) if any(columns) else 0
+    rows = max((len(values) for values in columns if values is not UNSET), default=0)
     check_count(rows)
-    filled = [[None] * rows if values is None else values for values in columns]
+    filled = [[None] * rows if values is UNSET else values for values in columns]
     for field, values in zip(inputs, filled, strict=True):
         if len(values) != rows:
             raise Refusal(400, f"columns.{field.name}: all columns must have the same number of values")
