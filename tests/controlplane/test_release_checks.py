@@ -24,7 +24,7 @@ WORSE = {
     "message": SENTENCE,
     "reason": "BoundExceeded",
     "decidedBy": "difference",
-    "figures": {"difference": -0.0305, "candidate": 0.912, "stable": 0.9425, "limit": 0.9325, "samples": 2000},
+    "figures": {"difference": -0.0305, "candidate": 0.912, "stable": 0.9425, "limit": 0.9325, "rows": 2000},
 }
 SAME = {"check": "accuracy", "verdict": "Pass", "message": "no worse", "figures": {"candidate": 0.941}}
 NO_ROWS = {"check": "accuracy", "verdict": "Unknown", "message": "there are no rows", "reason": "NoData", "figures": {}}
@@ -69,8 +69,9 @@ async def test_a_check_that_fails_takes_the_candidate_back_before_any_request_an
     assert back["status"]["history"][0]["reason"] == "AnalysisFailed"
     assert [entry["weightPercent"] for entry in back["status"]["history"][0]["steps"]] == [0], "it got no traffic"
     assert releases.pinned(name) == stable
-    page = await asyncio.to_thread(Millgate(town.plane.kubeconfig, town.namespace), "get", name)
-    assert SENTENCE in page.out
+    for words in (("get", name), ("explain", name), ("explain", name, "check")):
+        page = await asyncio.to_thread(Millgate(town.plane.kubeconfig, town.namespace), *words)
+        assert SENTENCE in page.out, page
 
     node.fate = of_checks({"2": SAME})
     await releases.ask(name, "Retry id=again")

@@ -143,10 +143,10 @@ CHECKED = GATE | {"millgate.dev/check": "accuracy"}
 LOWER = (
     '{"check":"accuracy","verdict":"Fail","message":"accuracy is 3.05 points below stable\'s","reason":"BoundExceeded",'
     '"decidedBy":"difference","figures":{"difference":-0.0305,"candidate":0.912,"stable":0.9425,"limit":0.9325,'
-    '"samples":2000}}'
+    '"rows":2000}}'
 )
 SAME = '{"check":"accuracy","verdict":"Pass","message":"no worse","figures":{"candidate":0.94}}'
-FEW = '{"check":"accuracy","verdict":"Unknown","message":"12 rows","reason":"TooFewSamples","figures":{"samples":12}}'
+FEW = '{"check":"accuracy","verdict":"Unknown","message":"12 rows","reason":"TooFewSamples","figures":{"rows":12}}'
 ALONE = '{"check":"accuracy","verdict":"Unknown","message":"a first release","reason":"NoStable","figures":{}}'
 OTHER = '{"check":"smoke","verdict":"Pass","message":"answered","figures":{}}'
 
@@ -185,9 +185,9 @@ def test_the_figures_of_a_check_are_those_of_its_gate() -> None:
 @pytest.mark.parametrize(
     "figures",
     [
-        '{"candidate": NaN, "samples": -1}',
-        '{"candidate": 1e999, "samples": 1e300}',
-        '{"candidate": "0.9", "samples": true}',
+        '{"candidate": NaN, "rows": -1}',
+        '{"candidate": 1e999, "rows": 1e300}',
+        '{"candidate": "0.9", "rows": true}',
         f'{{"candidate": 1{"0" * 400}}}',
         "[1]",
         "7",

@@ -71,7 +71,7 @@ def gate_verdict(job: Json, pods: Sequence[Json]) -> GateStatus:
         value=finding.figure("candidate"),
         reference=finding.figure("stable"),
         limit=finding.figure("limit"),
-        samples=finding.count("samples"),
+        samples=finding.samples,
         last_check_time=end.time,
     )
 

@@ -36,10 +36,11 @@ class Finding:
         """As status keeps numbers."""
         return f"{self.figures[name]:.6g}" if name in self.figures else None
 
-    def count(self, name: str) -> int | None:
-        """A figure that counts something; None for one that no status could hold."""
-        found = self.figures.get(name)
-        return int(found) if found is not None and 0 <= found < _MOST else None
+    @property
+    def samples(self) -> int | None:
+        """Rows or requests; None for a number that no status could hold."""
+        found = next((self.figures[name] for name in ("rows", "requests", "samples") if name in self.figures), -1)
+        return int(found) if 0 <= found < _MOST else None
 
 
 def one_line(text: object) -> str:
