@@ -24,7 +24,8 @@ class Background(Generic[T]):
         self._failed = failed
         self._waiting: list[T] = []
         self._size = 0
-        self._lock = threading.Lock()
+        # A signal is logged by the thread that it interrupts, perhaps in the middle of `put`.
+        self._lock = threading.RLock()
         self._wanted = threading.Event()
         self._closing = False
         self.dropped = 0

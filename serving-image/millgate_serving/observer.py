@@ -11,7 +11,6 @@ from millgate_serving.logs import dropped_lines, log, start_buffering, stop_buff
 from millgate_serving.measured import output_names, predictions_of
 from millgate_serving.metrics import Metrics
 from millgate_serving.named_values import Mask, NamedValues
-from millgate_serving.observing import Observing
 from millgate_serving.predicting import Predicting
 from millgate_serving.prediction_log import Identity, PredictionLog
 from millgate_serving.profile import read as read_profile
@@ -22,9 +21,9 @@ from millgate_serving.settings import Settings
 class Observer:
     """One of a server. Sinks that need the model join when it is there."""
 
-    def __init__(self, settings: Settings, observing: Observing, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
-        self._observing = observing
+        self._observing = settings.observing
         self._metrics = metrics
         self._access_log: AccessLog | None = None
         self._prediction_log: PredictionLog | None = None

@@ -94,21 +94,21 @@ class Qualities:
         lines += self._family(labels, "rows_total", "Predictions whose label is known.", lambda q: q.rows)
         if self.kind == "value":
             text = "Sum of the absolute errors; by rows it is the mean absolute error."
-            lines += self._family(labels, "absolute_error_sum", text, lambda q: q.absolute_error_sum)
+            lines += self._family(labels, "absolute_error_total", text, lambda q: q.absolute_error_sum)
             text = "Sum of the squared errors; by rows it is the mean squared error."
-            return lines + self._family(labels, "squared_error_sum", text, lambda q: q.squared_error_sum)
+            return lines + self._family(labels, "squared_error_total", text, lambda q: q.squared_error_sum)
         lines += self._family(labels, "correct_total", "Predictions that were right.", lambda q: q.correct)
         return lines + self._calibration(labels) if self._confident else lines
 
     def _calibration(self, labels: str) -> list[str]:
         text = "Sum of (confidence - right)²; by rows it is the Brier score."
-        lines = self._family(labels, "brier_sum", text, lambda q: q.brier_sum)
+        lines = self._family(labels, "brier_total", text, lambda q: q.brier_sum)
         text = "Predictions whose label is known, by the lower end of their confidence."
         lines += self._bins(labels, "calibration_rows_total", text, lambda q: q.bin_rows)
         text = "Predictions that were right, by the lower end of their confidence."
         lines += self._bins(labels, "calibration_correct_total", text, lambda q: q.bin_correct)
         text = "Sum of the confidences, by their lower end."
-        return lines + self._bins(labels, "calibration_confidence_sum", text, lambda q: q.bin_confidence_sum)
+        return lines + self._bins(labels, "calibration_confidence_total", text, lambda q: q.bin_confidence_sum)
 
     def _family(self, labels: str, name: str, text: str, value: Callable[[Quality], float]) -> list[str]:
         full = f"millgate_feedback_{name}"
