@@ -7,8 +7,11 @@ import msgspec
 
 from millgate_serving import __version__, openapi, v2
 from millgate_serving.asgi import CLOSE, JSON, TEXT, Message, Receive, Send, error_body
+from millgate_serving.feedback_path import PATH as FEEDBACK
+from millgate_serving.feedback_path import FeedbackPath
 from millgate_serving.loading import ReadyModel
 from millgate_serving.metrics import Metrics
+from millgate_serving.observer import Observer
 from millgate_serving.predict_json import PredictJson
 from millgate_serving.predicting import Codec, Predicting
 from millgate_serving.refusal import Header
@@ -31,6 +34,8 @@ class App:
         self._ready: ReadyModel | None = None
         self._described = self._v2_described = b""
         self.predicting = Predicting(settings, metrics, self._send)
+        self.observer = Observer(settings, metrics)
+        self._feedback = FeedbackPath(self.predicting.admission, self._send, lambda: self.observer.feedback)
         self.draining = False
         self._models = _model_paths(settings)
         # Every path is known before the first request, so a route is one look into a dictionary.
@@ -61,6 +66,7 @@ class App:
         self._metrics.load_seconds = load_seconds
         self.predicting.serve(ready, self._metrics.measure(ready.measured))
         name, version = self._settings.model_name, self._settings.model_version
+        self.observer.serve(ready, self.predicting)
         tensors = v2.V2(ready, name, version)
         self._codecs = dict.fromkeys(self._codecs, tensors) | {"/predict": PredictJson(ready.decode, name, version)}
         self._described, self._v2_described = b"", tensors.metadata
@@ -69,11 +75,15 @@ class App:
     def count(self) -> None:
         """Called every half second, so that nothing waits for long where requests are few."""
         self.predicting.distributions.count()
+        self.observer.tick()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path in self._codecs:
             await self.predicting.answer(self._codecs[path], scope, receive, send)
+            return
+        if path == FEEDBACK:
+            await self._feedback.answer(scope, receive, send)
             return
         status, body, headers = self._page(path, scope["method"])
         await self._send(scope, send, status, body, headers)

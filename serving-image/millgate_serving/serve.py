@@ -33,6 +33,13 @@ class Serving:
 
     def run(self) -> ExitCode:
         sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
+        self._app.observer.start(self._app.predicting)
+        try:
+            return self._run()
+        finally:
+            self._app.observer.close()
+
+    def _run(self) -> ExitCode:
         listener = self._listener()
         log("listening", port=listener.getsockname()[1])
         loading = threading.Thread(target=self._load, name="load", daemon=True)
@@ -43,7 +50,7 @@ class Serving:
             return self._failure.exit_code
         log("stopped")
         if loading.is_alive():  # stopped while loading: a native library must not see the interpreter go away
-            sys.stdout.flush()
+            self._app.observer.close()
             os._exit(ExitCode.PASS)
         return ExitCode.PASS
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from millgate_serving import observing
+from millgate_serving.observing import Observing
 from millgate_serving.variables import Environment, flag, invalid, number, path
 
 TERMINATION_LOG = "/dev/termination-log"
@@ -40,6 +42,7 @@ class Settings:
     max_connection_age_seconds: float
     termination_log: Path
     registry: Registry
+    observing: Observing = field(default_factory=Observing)
 
 
 def read(environment: Environment) -> Settings:
@@ -71,6 +74,7 @@ def read(environment: Environment) -> Settings:
         max_connection_age_seconds=number(environment, "MILLGATE_MAX_CONNECTION_AGE_SECONDS", 30, 86400),
         termination_log=Path(environment.get("MILLGATE_TERMINATION_LOG") or TERMINATION_LOG),
         registry=_registry(environment),
+        observing=observing.read(environment),
     )
 
 
