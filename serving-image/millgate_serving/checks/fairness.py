@@ -21,9 +21,9 @@ def check(subjects: Subjects, options: FairnessOptions) -> Finding:
     if not options.segment_by:
         raise cannot_tell(CheckReason.OPTIONS_INVALID, "segmentBy: the name of a column is needed")
     candidate = subjects.candidate.loaded()
-    evaluation = rows.read(candidate.ready.model, options.data, options.label, options.segment_by)
+    evaluation = rows.read(candidate.ready.model.directory, options.data, options.label, options.segment_by)
     segments, left_out = _segments(evaluation, options)
-    answers = scores.judged(subjects.candidate, candidate.answers(evaluation.asked, options.output), options.threshold)
+    answers = scores.judged(subjects.candidate, candidate.answers(evaluation, options.output), options.threshold)
     metric = scores.metric_of(options, answers, evaluation.labels)
     ours = scores.scored(answers, metric, evaluation)
     findings = []
@@ -61,7 +61,7 @@ def _segments(evaluation: Evaluation, options: FairnessOptions) -> tuple[Segment
 
 
 def _of_stable(stable: Subject, evaluation: Evaluation, options: FairnessOptions, ours: Scored) -> Scored:
-    answers = scores.judged(stable, stable.loaded().answers(evaluation.asked, options.output), options.threshold)
+    answers = scores.judged(stable, stable.loaded().answers(evaluation, options.output), options.threshold)
     return scores.scored(answers, ours.metric, evaluation)
 
 

@@ -62,7 +62,7 @@ def scored(answers: Answers, metric: Metric, evaluation: rows.Evaluation) -> Sco
         texts = [str(label) for label in evaluation.labels]
         return Scored(metric, [float(a == b) for a, b in zip(answers, texts, strict=True)])
     truths = rows.as_numbers(evaluation.file, evaluation.labels)
-    errors = [abs(float(answer) - truth) for answer, truth in zip(answers, truths, strict=True)]
+    errors = [abs(answer - truth) for answer, truth in zip(map(float, answers), truths, strict=True)]
     return Scored(metric, [float(error == 0) for error in errors] if metric == "Accuracy" else errors)
 
 

@@ -1,7 +1,7 @@
 """The two versions of a check, candidate and stable: as the environment names them, fetched, loaded and asked."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from millgate_serving import loading, mlmodel, settings
+from millgate_serving.checks.rows import Evaluation
 from millgate_serving.checks.verdict import CheckEnded, CheckReason, cannot_tell, failed
 from millgate_serving.describe import PREDICTIONS
 from millgate_serving.engine import Outputs
@@ -46,20 +47,20 @@ class Subject:
         try:
             return loading.on_disk(self.settings, Progress())
         except ServingError as error:
-            raise self._ended(error) from error
+            raise self.ended(error) from error
 
     def described(self) -> MlModel:
         """Fetched, but not loaded."""
         try:
             return mlmodel.read(self.on_disk())
         except ServingError as error:
-            raise self._ended(error) from error
+            raise self.ended(error) from error
 
     def loaded(self) -> "Asked":
         try:
             return Asked(self, loading.load(self.settings, Progress()))
         except ServingError as error:
-            raise self._ended(error) from error
+            raise self.ended(error) from error
         except Exception as error:  # an unknown fault tells nothing about a model
             log("the check cannot load a model", level="error", role=self.role, **described(error))
             message = f"loading {self.role} raised {type(error).__name__}"
@@ -71,7 +72,8 @@ class Subject:
             return failed(reason, f"the candidate {message}")
         return cannot_tell(CheckReason.STABLE_UNAVAILABLE, f"the stable version {message}")
 
-    def _ended(self, error: ServingError) -> CheckEnded:
+    def ended(self, error: ServingError) -> CheckEnded:
+        """What it means for the check that the version cannot be fetched or loaded."""
         if error.exit_code is ExitCode.FAIL:
             return self.at_fault(error.reason, f"cannot be loaded: {error.message}")
         if self.is_candidate:
@@ -107,6 +109,7 @@ def read(environment: Mapping[str, str]) -> Subjects:
             "MILLGATE_MODEL_SOURCE": environment.get(_STABLE + "MODEL_SOURCE", ""),
             "MILLGATE_MODEL_DIGEST": environment.get(_STABLE + "MODEL_DIGEST", ""),
             "MILLGATE_MODEL_PATH": folder,
+            "MILLGATE_MODEL_FINGERPRINT": "",
             "MLFLOW_TRACKING_URI": environment.get(_STABLE + "TRACKING_URI")
             or environment.get("MLFLOW_TRACKING_URI", ""),
         }
@@ -121,13 +124,14 @@ class Asked:
     subject: Subject
     ready: ReadyModel
 
-    def answers(self, rows: Sequence[Any], output: str) -> list[Any]:
+    def answers(self, evaluation: Evaluation, output: str) -> list[Any]:
         """One value a row, of the output that `output` names (`probabilities`, `probabilities[1]`).
 
         Rows go the way of a request, through the same validation. Ends the check when a row is refused, when the model
         raises, or when there is no such output.
         """
         base, place = _parsed(output)
+        rows = evaluation.asked(self.ready.model.signature)
         names = output_names([name for name, _ in self.predict(rows[:1])])
         if base not in names:
             message = f"output: the {self.subject.role} has {', '.join(names[:20])}"
@@ -171,20 +175,6 @@ def numbers(subject: Subject, values: Sequence[Any]) -> list[float]:
 def plain(values: Any) -> Any:
     """JSON values; lists of maps (ZipMap) are such already."""
     return values.tolist() if isinstance(values, np.ndarray) else values
-
-
-def example_rows(model: MlModel) -> Iterator[bytes]:
-    """The model's own input example as bodies of /predict with one row each."""
-    from millgate_serving import example  # noqa: PLC0415 - of two checks only
-
-    if model.example is None:
-        return
-    request = msgspec.json.decode(example.request_body(model.example))
-    rows = request.get("rows")
-    if rows is None:
-        columns = request["columns"]
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    yield from (msgspec.json.encode({"rows": [row]}) for row in rows)
 
 
 def _parsed(output: str) -> tuple[str, str | None]:
