@@ -1,7 +1,7 @@
 """The one way of a prediction, whatever protocol asks for it.
 
 Admitted, read, decoded, run on the loop or in the model's thread, guarded, encoded, sent, observed. A protocol is a
-`Codec`; who may ask is `Admission`; what a model may answer is `Guard`; where it runs is `Runner`.
+`Codec`; who may ask is `Admission`; what a model may answer is `OutputGuard`; where it runs is `Runner`.
 """
 
 import time
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from millgate_serving.admission import Admission
 from millgate_serving.asgi import JSON, ClientGoneError, Headers, Message, Receive, Send, error_body, read_body
 from millgate_serving.distributions import Distributions
 from millgate_serving.engine import Outputs
@@ -19,11 +20,13 @@ from millgate_serving.loading import ReadyModel
 from millgate_serving.logs import Sparingly, described
 from millgate_serving.measured import Measured
 from millgate_serving.metrics import Metrics
+from millgate_serving.overload import Overload
 from millgate_serving.refusal import Header, OutputRefused, Refusal
 from millgate_serving.request_ids import HEADER as ID_HEADER
 from millgate_serving.request_ids import RequestIds
 from millgate_serving.running import INLINE_BYTES, Runner
 from millgate_serving.settings import Settings
+from millgate_serving.stopping import CallStopped, Stoppable
 from millgate_serving.validation import Arrays
 
 _ERROR_LINES_PER_SECOND = 10
@@ -56,29 +59,6 @@ class Codec(Protocol):
         """The body and its headers, the content type among them."""
 
 
-class Admission(Protocol):
-    def admit(self, scope: Message, headers: Headers) -> str:
-        """Who asks, empty where that is not known. Raises Refusal 401, 403, 429 or 503 with its headers."""
-
-
-class Guard(Protocol):
-    def check(self, outputs: Outputs) -> None:
-        """Raises OutputRefused."""
-
-
-class Everybody:
-    """Admission as long as none is configured."""
-
-    def admit(self, _scope: Message, _headers: Headers) -> str:
-        return ""
-
-
-class Anything:
-    """The guard of a model that declares no rule."""
-
-    def check(self, outputs: Outputs) -> None: ...
-
-
 class Reply(Struct, frozen=True, gc=False):
     """What is to be sent, and what is known of how it came about."""
 
@@ -107,16 +87,18 @@ class Predicting:
         self._ready: ReadyModel | None = None
         self._errors = Sparingly(_ERROR_LINES_PER_SECOND)
         self.distributions = Distributions(Measured("none"))
-        self.runner = Runner()
-        self.admission: Admission = Everybody()
-        self.guard: Guard = Anything()
-        self.segment_of: Callable[[Call], str] = _no_segment
+        self.runner = Runner(settings.protection)
+        self.overload = Overload()
+        self.admission = Admission(settings.protection, self.overload)
         self._ids = RequestIds()
+        self.segment_of: Callable[[Call], str] = _no_segment
         self.observed: list[Sink] = [self._count]
 
     def serve(self, ready: ReadyModel, distributions: Distributions) -> None:
         """From now on requests are answered by this model."""
         self.distributions = distributions
+        if isinstance(ready.engine, Stoppable):
+            self.runner.stop = ready.engine.stop
         self._ready = ready
 
     async def answer(self, codec: Codec | None, scope: Message, receive: Receive, send: Send) -> None:
@@ -154,10 +136,15 @@ class Predicting:
         ready = self._ready
         if codec is None or ready is None:
             raise Refusal(503, "the model is not loaded yet", reason="NotLoaded")
-        if self.runner.is_short(len(body)):
-            return self._run(codec, ready, body, headers, request_id)
+        runner = self.runner
+        if runner.is_short(len(body)):
+            runner.here_since = time.monotonic()
+            try:
+                return self._run(codec, ready, body, headers, request_id)
+            finally:
+                runner.here_since = 0.0
         work = partial(self._run_and_count, codec, ready, body, headers, request_id)
-        return await self.runner.run(work, headers)
+        return await runner.run(work, headers)
 
     def _run_and_count(self, codec: Codec, ready: ReadyModel, body: bytes, headers: Headers, request_id: str) -> Reply:
         """In the model's thread: thousands of rows must not be counted on the event loop."""
@@ -183,11 +170,16 @@ class Predicting:
         try:
             outputs = ready.predict(call.arrays)
             seconds = time.perf_counter() - started
-            self.guard.check(outputs)
+            if ready.guard is not None:
+                ready.guard.check(outputs)
             content, content_headers = codec.encode(outputs, call, request_id)
         except OutputRefused as error:
             status, reason = 500, "OutputRefused"
             content = error_body(f"the model's answer broke its own rule: {error.message}")
+        except CallStopped:
+            self.runner.distrust()
+            status, reason = 504, "DeadlineExceeded"
+            content = error_body("the model did not answer within the deadline")
         except Exception as error:  # noqa: BLE001 - whatever the model raises is the model's failure
             self._log_failure(error)
             status, reason, content = 500, "ModelFailed", error_body("the model failed to answer")

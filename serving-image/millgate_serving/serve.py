@@ -49,7 +49,8 @@ class Serving:
             report.write(self._settings.termination_log, report.result(self._progress, self._failure))
             return self._failure.exit_code
         log("stopped")
-        if loading.is_alive():  # stopped while loading: a native library must not see the interpreter go away
+        # Stopped while a model is loaded or asked: a native library must not see the interpreter go away.
+        if loading.is_alive() or self._app.predicting.runner.running:
             self._app.observer.close()
             os._exit(ExitCode.PASS)
         return ExitCode.PASS
