@@ -1,4 +1,4 @@
-"""/openapi.json: what this server answers for this one model, made from its signature when it is loaded.
+"""/openapi.json: what this server answers for this one model, made from its signature when it is first asked for.
 
 The same fields that check a request describe it here, so a client that is generated from the document sends what the
 server accepts. What JSON Schema cannot say (columns of one length, data that fits its shape) is said in words.
@@ -10,45 +10,48 @@ from typing import Any, Final
 
 import msgspec
 
-from millgate_serving import __version__, schemas
+from millgate_serving import __version__, deadline, openapi_v2, schemas
 from millgate_serving.engine import Outputs
 from millgate_serving.fields import Field
 from millgate_serving.loading import ReadyModel
-from millgate_serving.schemas import ERROR, ROWS, Schema, ref
+from millgate_serving.schemas import ERROR, JSON, ROWS, Schema, answer, errors, page, ref
 from millgate_serving.settings import Settings
 
-_JSON: Final = "application/json"
-_ID: Schema = {"type": "string", "maxLength": 128}
-_REQUEST_ID: Schema = {
-    "x-request-id": {"description": "The client's own, or a new one.", "required": True, "schema": _ID}
-}
-_REASONS = {
-    "400": "The body is not what the schema allows; the message names the field and what is allowed.",
-    "401": "No valid key or token.",
-    "403": "The key or token does not allow this.",
-    "404": "No such path, model or version.",
-    "405": "Another method is allowed; see the header allow.",
-    "413": "More bytes or rows than a request may have.",
-    "415": "Another content type, or a compressed body.",
-    "429": "Too many requests of this client; see the header retry-after.",
-    "500": "The model failed to answer, or its answer broke its own rule.",
-    "503": "Not loaded yet, stopping, or overloaded; see the header retry-after.",
-    "504": "The deadline of the request has passed.",
-}
-_PAGES: tuple[tuple[str, str, str], ...] = (
+_PAGES: Final = (
     ("/livez", "live", "The process can answer."),
     ("/readyz", "ready", "The model is verified, loaded and has answered its example."),
     ("/health", "health", "The same as /readyz."),
     ("/version", "version", "Which model, which bytes, which server."),
     ("/openapi.json", "openapi", "This document."),
 )
+_HEADERS: Final[tuple[Schema, ...]] = (
+    {
+        "name": "x-request-id",
+        "in": "header",
+        "required": False,
+        "description": "Comes back if it is 1 to 128 printable ASCII characters; else there is a new one.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": deadline.HEADER.decode(),
+        "in": "header",
+        "required": False,
+        "description": "Milliseconds after which the client waits no longer.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    },
+)
+_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
     """What the document is made from. `example` is the model's answer to its own input example, if it has one.
 
-    `rows_only`: the model takes one tensor without a name, so there are no columns to give by name.
+    `rows_only`: the model takes one tensor without a name, so there are no columns to give by name. `schemes` are the
+    ways to say who one is, none where nobody is asked.
     """
 
     model_name: str
@@ -58,11 +61,14 @@ class Described:
     example: Outputs | None
     rows_only: bool
     ignore_extra: bool
+    feedback: bool
+    schemes: tuple[str, ...]
 
 
 def of(ready: ReadyModel, settings: Settings) -> bytes:
     """The document of a loaded model as JSON. It costs a millisecond, or ten with a thousand inputs."""
-    tensors = ready.model.signature.tensors
+    tensors, protection = ready.model.signature.tensors, settings.protection
+    schemes = ("bearer", "key") if protection.api_keys_file else ("bearer",) if protection.tokens else ()
     described = Described(
         settings.model_name,
         settings.model_version,
@@ -71,6 +77,8 @@ def of(ready: ReadyModel, settings: Settings) -> bytes:
         ready.answered.outputs if ready.answered else None,
         rows_only=len(tensors) == 1 and not tensors[0].name,
         ignore_extra=ready.constraints.extra_fields == "ignore",
+        feedback=bool(settings.observing.feedback_rows),
+        schemes=schemes,
     )
     body: bytes = msgspec.json.encode(document(described))
     return body
@@ -79,8 +87,22 @@ def of(ready: ReadyModel, settings: Settings) -> bytes:
 def document(model: Described) -> dict[str, Any]:
     """OpenAPI 3.1, ready to be written as JSON."""
     paths: dict[str, Any] = {"/predict": {"post": _predict(model)}}
-    paths |= {path: {"get": _page(operation, what, {})} for path, operation, what in _PAGES}
-    paths["/metrics"] = {"get": _page("metrics", "Prometheus text.", {"type": "string"}, "text/plain")}
+    paths |= openapi_v2.paths(model.model_name, model.model_version, _HEADERS)
+    if model.feedback:
+        paths["/feedback"] = {"post": _feedback()}
+    if model.schemes:
+        for operations in paths.values():
+            if "post" in operations:
+                operations["post"]["security"] = [{scheme: []} for scheme in model.schemes]
+    paths |= {path: {"get": page(operation, what, {"type": "object"})} for path, operation, what in _PAGES}
+    paths["/metrics"] = {"get": page("metrics", "Prometheus text.", {"type": "string"}, "text/plain")}
+    error: Schema = {
+        "type": "object",
+        "properties": {"error": {"type": "string"}},
+        "required": ["error"],
+        "additionalProperties": False,
+    }
+    components = _schemas(model) | openapi_v2.components(model.fields, model.outputs) | {ERROR: error}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -89,80 +111,52 @@ def document(model: Described) -> dict[str, Any]:
             "description": f"Answered by the serving image of Millgate {__version__}.",
         },
         "paths": paths,
-        "components": {"schemas": _predict_schemas(model) | {ERROR: _error()}},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {name: _SCHEMES[name] for name in model.schemes},
+        },
     }
-
-
-def _error() -> Schema:
-    return {
-        "type": "object",
-        "properties": {"error": {"type": "string"}},
-        "required": ["error"],
-        "additionalProperties": False,
-    }
-
-
-# /predict
 
 
 def _predict(model: Described) -> dict[str, Any]:
-    parts = ["RowsRequest"] if model.rows_only else ["RowsRequest", "ColumnsRequest"]
-    body = ref(parts[0]) if len(parts) == 1 else {"oneOf": [ref(part) for part in parts]}
+    parts = [ref("RowsRequest")] if model.rows_only else [ref("RowsRequest"), ref("ColumnsRequest")]
+    body = parts[0] if len(parts) == 1 else {"oneOf": parts}
     return {
         "operationId": "predict",
         "summary": "One prediction for each row.",
-        "parameters": [{"name": "x-request-id", "in": "header", "required": False, "schema": {"type": "string"}}],
-        "requestBody": {"required": True, "content": {_JSON: {"schema": body}}},
-        "responses": {"200": _answer("Predictions.", ref("PredictResponse"))} | errors(),
+        "parameters": list(_HEADERS),
+        "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
+        "responses": {"200": answer("Predictions.", ref("PredictResponse"))} | errors(),
     }
 
 
-def errors(*codes: str) -> dict[str, Any]:
-    """The answers that are no success, all of one form; all there are where none is named."""
-    return {code: _answer(_REASONS[code], ref(ERROR)) for code in codes or _REASONS}
+def _feedback() -> dict[str, Any]:
+    """Its own rules are those of the answers that it speaks of: see docs/serving-observing.md."""
+    return {
+        "operationId": "feedback",
+        "summary": "Labels that came later, by the id of the answer that they belong to.",
+        "requestBody": {"required": True, "content": {JSON: {"schema": {"type": "object"}}}},
+        "responses": {"200": answer("How many labels were counted.", {"type": "object"})} | errors(),
+    }
 
 
-def _answer(what: str, schema: Schema, content_type: str = _JSON) -> dict[str, Any]:
-    return {"description": what, "content": {content_type: {"schema": schema}}}
-
-
-def _predict_schemas(model: Described) -> dict[str, Schema]:
+def _schemas(model: Described) -> dict[str, Schema]:
     predictions, further = schemas.answers(model.outputs, model.example)
-    response: dict[str, Schema] = {
-        "predictions": predictions,
-        "model": {"type": "string"},
-        "version": {"type": "string"},
-    }
-    required = list(response)
+    text = {"type": "string"}
+    response: dict[str, Schema] = {"predictions": predictions, "model": text, "version": text, "id": text}
     if further:
         response["outputs"] = {"type": "object", "properties": further, "required": list(further)}
-    found = {
-        "PredictResponse": {"type": "object", "properties": response | {"id": _ID}, "required": required},
-    }
-    if model.rows_only:
-        return found | {
-            "RowsRequest": _request("rows", {"type": "array", "items": schemas.value(model.fields[0])} | ROWS)
-        }
-    one_tensor = len(model.fields) == 1 and model.fields[0].shape
+    found = {"PredictResponse": {"type": "object", "properties": response, "required": list(response)}}
+    one_tensor = model.rows_only or (len(model.fields) == 1 and bool(model.fields[0].shape))
     row = schemas.value(model.fields[0]) if one_tensor else ref("Row")
     found["RowsRequest"] = _request("rows", {"type": "array", "items": row} | ROWS)
-    found["ColumnsRequest"] = _request("columns", ref("Columns"))
     if not one_tensor:
         found["Row"] = schemas.row(model.fields, ignore_extra=model.ignore_extra)
-    found["Columns"] = schemas.columns(model.fields, ignore_extra=model.ignore_extra)
+    if not model.rows_only:
+        found["ColumnsRequest"] = _request("columns", ref("Columns"))
+        found["Columns"] = schemas.columns(model.fields, ignore_extra=model.ignore_extra)
     return found
 
 
 def _request(part: str, schema: Schema) -> Schema:
     return {"type": "object", "properties": {part: schema}, "required": [part], "additionalProperties": False}
-
-
-# Pages
-
-
-def _page(operation: str, what: str, schema: Schema, content_type: str = _JSON) -> dict[str, Any]:
-    return {
-        "operationId": operation,
-        "summary": what,
-        "responses": {"200": _answer(what, schema, content_type)} | errors("405", "503"),
-    }

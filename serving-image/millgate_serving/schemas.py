@@ -1,4 +1,4 @@
-"""JSON Schemas of what a model is asked and of what it answers, from its fields and from its answer to its example."""
+"""JSON Schemas of what a model is asked and of what it answers, and how a document of OpenAPI says it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -10,8 +10,22 @@ from millgate_serving.fields import FLOAT64_MAX, MAX_ROWS, Field
 
 Schema = dict[str, Any]
 
+JSON: Final = "application/json"
 ERROR: Final = "Error"
 ROWS: Final = {"minItems": 1, "maxItems": MAX_ROWS}
+_REASONS = {
+    "400": "The request is not what is allowed here; the message names the field and what is allowed.",
+    "401": "No valid key or token.",
+    "403": "The key or token does not allow this.",
+    "404": "No such path, model or version.",
+    "405": "Another method is allowed; see the header allow.",
+    "413": "More bytes or rows than a request may have.",
+    "415": "Another content type, or a compressed body.",
+    "429": "Too many requests of this client; see the header retry-after.",
+    "500": "The model failed to answer, or its answer broke its own rule.",
+    "503": "Not loaded yet, stopping, or overloaded; see the header retry-after.",
+    "504": "The deadline of the request has passed.",
+}
 _BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 _YEARS = r"^(?:16(?:7[89]|[89]\d)|1[789]\d\d|2[01]\d\d|22(?:[0-5]\d|6[01]))-"  # 1678 to 2261
 _FORMATS = {"integer": "int32", "long": "int64", "float32": "float", "float64": "double"}
@@ -19,6 +33,25 @@ _FORMATS = {"integer": "int32", "long": "int64", "float32": "float", "float64": 
 
 def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def answer(what: str, schema: Schema, content_type: str = JSON) -> dict[str, Any]:
+    """A response."""
+    return {"description": what, "content": {content_type: {"schema": schema}}}
+
+
+def errors(*codes: str) -> dict[str, Any]:
+    """The responses that are no success, all of one form; all there are where none is named."""
+    return {code: answer(_REASONS[code], ref(ERROR)) for code in codes or _REASONS}
+
+
+def page(operation: str, what: str, schema: Schema, content_type: str = JSON) -> dict[str, Any]:
+    """An operation without input."""
+    return {
+        "operationId": operation,
+        "summary": what,
+        "responses": {"200": answer(what, schema, content_type)} | errors("405", "503"),
+    }
 
 
 def element(field: Field) -> Schema:
