@@ -51,17 +51,27 @@ class Server:
         self.events: list[dict] = []
         self._changed = threading.Condition()
         self._ended = False
+        self._reading = threading.Event()
+        self._reading.set()
         self.process = subprocess.Popen([COMMAND], env=environment(folder, **variables), stdout=subprocess.PIPE)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         for line in self.process.stdout:
+            self._reading.wait()
             with self._changed:
                 self.events.append(json.loads(line))  # every line is JSON, whatever a library prints
                 self._changed.notify_all()
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    def pause_reading(self) -> None:
+        """As a log collector that hangs: the pipe of standard output fills up."""
+        self._reading.clear()
+
+    def resume_reading(self) -> None:
+        self._reading.set()
 
     def event(self, name: str) -> dict:
         """Wait for a log line."""
