@@ -14,6 +14,7 @@ from millgate.workload.settings import UnknownRegistryError, WorkloadSettings
 from tests.unit.workload_objects import (
     DEFAULT_IMAGE,
     DIGEST,
+    MODEL,
     PARENT,
     REGISTRY_URI,
     SETTINGS,
@@ -88,6 +89,7 @@ def test_the_serving_image_is_told_what_to_serve_and_how() -> None:
         "MILLGATE_MODEL_DIGEST": DIGEST,
         "MILLGATE_MODEL_DIR": "/models",
         "MILLGATE_REVISION": plain.hash,
+        "MILLGATE_IMAGE": DEFAULT_IMAGE,
         "MILLGATE_PORT": "9000",
         "MILLGATE_DRAIN_SECONDS": "7",
         "MILLGATE_FETCH_DEADLINE_SECONDS": "120",
@@ -95,6 +97,11 @@ def test_the_serving_image_is_told_what_to_serve_and_how() -> None:
         "MLFLOW_TRACKING_URI": REGISTRY_URI,
         "HOME": "/tmp",
     }
+
+
+def test_the_serving_image_can_tell_which_code_trained_its_model() -> None:
+    trained = MODEL.model_copy(update={"git_commit": "9f2c1ab"})
+    assert env_of(rendered(revision(model=trained)))["MILLGATE_GIT_COMMIT"] == "9f2c1ab"
 
 
 def test_baseline_pods_are_those_of_the_revision_under_a_name_of_their_own() -> None:

@@ -117,6 +117,7 @@ def model_environment(revision: Revision, digest: str | None, settings: Workload
         "MILLGATE_MODEL_NAME": model.name,
         "MILLGATE_MODEL_VERSION": model.version,
         "MILLGATE_REVISION": revision.hash,
+        "MILLGATE_IMAGE": revision.image,
         "MILLGATE_PORT": str(port_of(server)),
         "MILLGATE_DRAIN_SECONDS": str(drain_seconds_of(server)),
         "MILLGATE_ALLOW_CODE_EXECUTION": str(settings.allow_code_execution).lower(),
@@ -133,6 +134,8 @@ def model_environment(revision: Revision, digest: str | None, settings: Workload
         own["MILLGATE_MODEL_SOURCE"] = model.source_uri
     if digest is not None:
         own["MILLGATE_MODEL_DIGEST"] = digest
+    if model.git_commit is not None:
+        own["MILLGATE_GIT_COMMIT"] = model.git_commit
     return own
 
 
