@@ -51,7 +51,7 @@ class App:
             "/v2/health/live": self._livez,
             "/v2/health/ready": self._readyz,
             **dict.fromkeys(self._paths(""), self._v2_model),
-            **dict.fromkeys(self._paths("/ready"), self._readyz),
+            **dict.fromkeys(self._paths("/ready"), self._v2_model_ready),
         }
 
     def _paths(self, what: str) -> list[str]:
@@ -150,6 +150,10 @@ class App:
 
     def _v2_server(self) -> Answer:
         return 200, v2.SERVER
+
+    def _v2_model_ready(self) -> Answer:
+        status, body = self._readyz()
+        return status, _encode({"name": self._settings.model_name, "ready": True}) if status == 200 else body
 
     def _v2_model(self) -> Answer:
         if self._ready is None:
