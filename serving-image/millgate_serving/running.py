@@ -25,6 +25,8 @@ from millgate_serving.refusal import Refusal
 INLINE_BYTES = 64 << 10
 _INLINE_SECONDS = 0.001
 _LONGEST_RETRY_SECONDS: Final = 60
+STOP_SECONDS: Final = 1.0
+"""What a call that was told to end is given to do so, before it counts as stuck."""
 
 T = TypeVar("T")
 
@@ -110,8 +112,8 @@ class Runner:
             raise overloaded("the model has more requests than it can answer", after)
 
     def _is_stuck(self, now: float) -> bool:
-        """Whether every thread has a call that has passed the deadline."""
-        latest = now - self._limits.deadline_seconds
+        """Whether every thread has a call that has passed the deadline and goes on."""
+        latest = now - self._limits.deadline_seconds - STOP_SECONDS
         return all(0 < job.began < latest for job in self._running)
 
     def _start(self, job: _Job) -> None:

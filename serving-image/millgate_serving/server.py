@@ -24,7 +24,7 @@ from millgate_serving.tls import EitherServer, certificate
 _FINISH_SECONDS = 30
 _BACKLOG = 2048
 _TICKS_BETWEEN_COUNTS = 5  # uvicorn ticks ten times a second
-_TICKS_BETWEEN_LOOKS = 50
+_TICKS_BETWEEN_LOOKS = 20
 
 
 def listen(port: int) -> socket.socket:
