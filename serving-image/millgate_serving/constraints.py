@@ -6,7 +6,7 @@ become part of the decoders; rules for outputs are the guard's; segments are the
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,7 @@ from msgspec import Meta
 from millgate_serving.describe import PREDICTIONS, tensor_name
 from millgate_serving.failure import Reason, ServingError
 from millgate_serving.signature import Column, Signature, Tensor
+from millgate_serving.wording import not_understood
 
 FILE: Final = "millgate/constraints.json"
 _LIMIT_BYTES = 1 << 20
@@ -26,6 +27,10 @@ _SEGMENTS = frozenset({"string", "boolean", "integer", "long"})
 
 _Number = int | float
 _Allowed = str | int | float
+
+
+_Extra = Literal["refuse", "ignore"]
+_EXTRA_FIELDS = ("refuse", "ignore")
 
 
 class InputRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -56,7 +61,7 @@ class Constraints(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
     inputs: dict[str, InputRules] = {}
     outputs: dict[str, OutputRules] = {}
-    extra_fields: Literal["refuse", "ignore"] = "refuse"
+    extra_fields: _Extra = "refuse"
     segments: Annotated[tuple[str, ...], Meta(max_length=_MAX_SEGMENTS)] = ()
 
     def of(self, item: Column | Tensor) -> InputRules:
@@ -64,6 +69,16 @@ class Constraints(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
         return self.inputs.get(tensor_name(item) if isinstance(item, Tensor) else item.name, NO_RULES)
 
 
+class _File(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """As the file is written: rules are read one by one, because a fault in them must name the input."""
+
+    inputs: dict[str, msgspec.Raw] = {}
+    outputs: dict[str, msgspec.Raw] = {}
+    extra_fields: _Extra = "refuse"
+    segments: Annotated[tuple[str, ...], Meta(max_length=_MAX_SEGMENTS)] = ()
+
+
+_Kind = TypeVar("_Kind", bound=msgspec.Struct)
 NO_RULES: Final = InputRules()
 NONE: Final = Constraints()
 
@@ -77,11 +92,22 @@ def read(directory: Path) -> Constraints:
         content = file.read(_LIMIT_BYTES + 1)
     if len(content) > _LIMIT_BYTES:
         raise invalid(f"it is larger than {_LIMIT_BYTES >> 20} MiB")
+    document = _decoded(content, _File, "")
+    return Constraints(
+        {name: _decoded(rules, InputRules, f"inputs.{name}") for name, rules in document.inputs.items()},
+        {name: _decoded(rules, OutputRules, f"outputs.{name}") for name, rules in document.outputs.items()},
+        document.extra_fields,
+        document.segments,
+    )
+
+
+def _decoded(content: bytes | msgspec.Raw, kind: type[_Kind], place: str) -> _Kind:
     try:
-        return msgspec.json.decode(content, type=Constraints)
+        return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        what, _, place = str(error).partition(" - at `$")
-        raise invalid(f"{place.strip('.`')}: {what}" if place else what) from error
+        names = [field.encode_name for field in msgspec.structs.fields(kind)]
+        refusal = not_understood(error, allowed=lambda _: names, enumerated=lambda _: _EXTRA_FIELDS, prefix=place)
+        raise invalid(refusal.message) from error
 
 
 def check(constraints: Constraints, signature: Signature, outputs: Sequence[str]) -> None:
@@ -110,16 +136,16 @@ def _check_input(rules: InputRules, kind: str, place: str) -> None:
     whole, number, text = kind in _INTEGERS, kind in _NUMBERS, kind in _TEXTS
     for field, value in (("minimum", rules.minimum), ("maximum", rules.maximum)):
         if value is not None and not (whole or number):
-            raise invalid(f"{place}.{field}: a {kind} has no range")
+            raise invalid(f"{place}.{field}: {kind} has no range")
         if whole and isinstance(value, float):
             raise invalid(f"{place}.{field}: a whole number is needed for {kind}")
     _check_range(rules.minimum, rules.maximum, place)
     if rules.max_length is not None and not (text or kind == "binary"):
-        raise invalid(f"{place}.maxLength: a {kind} has no length")
+        raise invalid(f"{place}.maxLength: {kind} has no length")
     if rules.enum is not None:
         _check_enum(rules, kind, place)
     if rules.nullable and (whole or kind in {"boolean", "bool"}):
-        raise invalid(f"{place}.nullable: a {kind} has no value for missing; use double in the signature")
+        raise invalid(f"{place}.nullable: {kind} has no value for missing; use double in the signature")
 
 
 def _check_enum(rules: InputRules, kind: str, place: str) -> None:
@@ -131,7 +157,7 @@ def _check_enum(rules: InputRules, kind: str, place: str) -> None:
     elif kind in _NUMBERS:
         allowed = (int, float)
     if not allowed:
-        raise invalid(f"{place}.enum: a {kind} cannot be enumerated")
+        raise invalid(f"{place}.enum: {kind} cannot be enumerated")
     if not all(isinstance(value, allowed) for value in rules.enum or ()):
         raise invalid(f"{place}.enum: the values must be of the type {kind}")
     if rules.minimum is not None or rules.maximum is not None or rules.max_length is not None:

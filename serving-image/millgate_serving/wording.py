@@ -37,7 +37,8 @@ def not_understood(
     elif what.startswith("Invalid enum value"):  # msgspec repeats the value
         what = one_of(enumerated(place))
     else:
-        what = re.sub(r"`(int|float|str|bool)( \| null)?`", lambda m: f"`{_WORDS[m[1]]}{m[2] or ''}`", what)
+        if what.startswith("Expected"):  # else what is quoted is the name of a field, which may be `float`
+            what = re.sub(r"\b(int|float|str|bool)\b", lambda word: _WORDS[word[0]], what)
         what = what.replace("Object missing required field", "missing field").replace("`", "'")
     what = what[0].lower() + what[1:]
     whole = joined(prefix, place)

@@ -99,6 +99,8 @@ def test_an_optional_field_may_be_left_out_in_rows_and_in_columns(every_type):
 
 ROW_FAULTS = [
     ({"rows": [{}]}, "rows[0]: missing field 'boolean'"),
+    ({"rows": [{n: v for n, v in GOOD.items() if n != "float"}]}, "rows[0]: missing field 'float'"),
+    ({"columns": {n: [v] for n, v in GOOD.items()} | {"optional": None}}, "columns.optional: expected 'array'"),
     ({"rows": [GOOD, GOOD | {"extra": 1}]}, "rows[1]: unknown field 'extra'; allowed: boolean, integer"),
     ({"rows": [GOOD, 5]}, "rows[1]: expected 'object', got 'integer'"),
     ({"rows": GOOD}, "rows: expected 'array', got 'object'"),
