@@ -1,4 +1,6 @@
-"""The command line: `millgate-serving serve` (the default), `preflight`, `check`, and `profile` for training code."""
+"""The command line: `millgate-serving serve` (the default), `preflight`, `check`, `score`, and `profile`
+for training code.
+"""
 
 import os
 import signal
@@ -8,8 +10,8 @@ from types import FrameType
 # ONNX Runtime (since 1.29, on Linux too) and MLflow send usage data home unless they are told not to. A user's model is
 # nobody's business, so this is not a setting.
 _PRIVACY = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-_USAGE = "usage: millgate-serving [serve | preflight | check NAME | profile MODEL --data FILE]"
-_WITH_WORDS = frozenset({"check", "profile"})  # the commands that have further words
+_USAGE = "usage: millgate-serving [serve | preflight | check NAME | score --input FILE --output FILE | profile …]"
+_WITH_WORDS = frozenset({"check", "profile", "score"})  # the commands that have further words
 
 
 def main() -> None:
@@ -31,6 +33,10 @@ def main() -> None:
         from millgate_serving.checks import command as check  # noqa: PLC0415 - imports numpy
 
         raise SystemExit(check.run(sys.argv[2:]))
+    if command == "score":
+        from millgate_serving.batch import command as score  # noqa: PLC0415 - imports numpy
+
+        raise SystemExit(score.run(sys.argv[2:]))
     from millgate_serving.commands import run  # noqa: PLC0415 - imports numpy
 
     raise SystemExit(run(command))
@@ -39,6 +45,7 @@ def main() -> None:
 def _end_at_once(_signal: int, _frame: FrameType | None) -> None:
     """Until the server has taken over the signal: the first process of a container ignores what it does not handle.
 
-    A server that was never ready owes nobody an answer (0); a stopped preflight or check can tell nothing (75).
+    A server that was never ready owes nobody an answer (0); a stopped preflight or check can tell nothing, and a batch
+    has not begun (75).
     """
-    os._exit(75 if {"preflight", "check"} & set(sys.argv) else 0)
+    os._exit(75 if {"preflight", "check", "score"} & set(sys.argv[1:2]) else 0)
