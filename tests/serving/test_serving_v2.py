@@ -39,12 +39,6 @@ def outputs(answer):
 
 
 @pytest.fixture(scope="module")
-def every_type(saved_models, tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("types"), MILLGATE_MODEL_PATH=saved_models("every_type")) as server:
-        yield server.wait_ready()
-
-
-@pytest.fixture(scope="module")
 def matrix(saved_models, tmp_path_factory):
     with serving(tmp_path_factory.mktemp("tensor"), MILLGATE_MODEL_PATH=saved_models("tensor")) as server:
         yield server.wait_ready()
