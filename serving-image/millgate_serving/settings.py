@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from millgate_serving import observing
+from millgate_serving import cgroup, observing, protection
+from millgate_serving.cache import Cache
 from millgate_serving.observing import Observing
+from millgate_serving.protection import Protection
 from millgate_serving.variables import Environment, flag, invalid, number, path
 
 TERMINATION_LOG = "/dev/termination-log"
@@ -25,6 +27,10 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """`fingerprint` tells which file changed, `threads` are those of one prediction. `conversion_seconds` is how long
+    turning a scikit-learn model into ONNX may take; 0 serves it by its own flavour.
+    """
+
     model_name: str
     model_version: str
     revision: str
@@ -32,9 +38,13 @@ class Settings:
     image: str
     source: str
     digest: str
+    fingerprint: str
     model_dir: Path
     model_path: Path | None
+    cache: Cache | None
     allow_code_execution: bool
+    conversion_seconds: float
+    threads: int
     log_model_errors: bool
     max_features: int
     port: int
@@ -42,6 +52,7 @@ class Settings:
     max_connection_age_seconds: float
     termination_log: Path
     registry: Registry
+    protection: Protection
     observing: Observing = field(default_factory=Observing)
 
 
@@ -64,9 +75,13 @@ def read(environment: Environment) -> Settings:
         image=environment.get("MILLGATE_IMAGE", ""),
         source=environment.get("MILLGATE_MODEL_SOURCE") or f"models:/{name}/{version}",
         digest=_digest(environment.get("MILLGATE_MODEL_DIGEST", "")),
+        fingerprint=environment.get("MILLGATE_MODEL_FINGERPRINT", ""),
         model_dir=Path(environment.get("MILLGATE_MODEL_DIR") or "/models"),
         model_path=baked_in,
+        cache=_cache(environment),
         allow_code_execution=flag(environment, "MILLGATE_ALLOW_CODE_EXECUTION"),
+        conversion_seconds=number(environment, "MILLGATE_CONVERSION_SECONDS", 60, 3600),
+        threads=int(number(environment, "MILLGATE_THREADS", 0, 256)) or cgroup.threads(cgroup.cpus()),
         log_model_errors=flag(environment, "MILLGATE_LOG_MODEL_ERRORS"),
         max_features=int(number(environment, "MILLGATE_MAX_FEATURES", 64, 1000)),
         port=int(number(environment, "MILLGATE_PORT", 8080, 65535)),
@@ -74,8 +89,15 @@ def read(environment: Environment) -> Settings:
         max_connection_age_seconds=number(environment, "MILLGATE_MAX_CONNECTION_AGE_SECONDS", 30, 86400),
         termination_log=Path(environment.get("MILLGATE_TERMINATION_LOG") or TERMINATION_LOG),
         registry=_registry(environment),
+        protection=protection.read(environment),
         observing=observing.read(environment),
     )
+
+
+def _cache(environment: Environment) -> Cache | None:
+    folder = path(environment, "MILLGATE_CACHE_DIR")
+    gibibytes = number(environment, "MILLGATE_CACHE_GIB", 20, 1_000_000)
+    return None if folder is None else Cache(folder, int(gibibytes * (1 << 30)))
 
 
 def _registry(environment: Environment) -> Registry:

@@ -29,6 +29,7 @@ def environment(folder: Path, **variables: object) -> dict[str, str]:
         "MILLGATE_PORT": 0,
         "MILLGATE_DRAIN_SECONDS": 0,
         "MILLGATE_REGISTRY_RETRY_SECONDS": 1,
+        "MILLGATE_CONVERSION_SECONDS": 0,  # seconds of every start; test_serving_conversion.py asks for it
     }
     return clean | {name: str(value) for name, value in (defaults | variables).items()}
 

@@ -1,0 +1,139 @@
+"""The process that turns a scikit-learn model into ONNX: it runs the model's code, so the server need not.
+
+Started by `converting` as `python -m millgate_serving.convert ARTEFACT DIGEST FOLDER`; its result is a file.
+"""
+
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from millgate_serving import conversion, example, mlmodel, onnx_engine, parity, probes, profile, sklearn_engine
+from millgate_serving.conversion import Conversion
+from millgate_serving.failure import ServingError
+from millgate_serving.mlmodel import MlModel
+from millgate_serving.parity import Asked, Different, Parity
+from millgate_serving.probes import Probe
+from millgate_serving.signature import Signature, Tensor
+
+_GENERATED_ROWS: Final = 512
+_MESSAGE_CHARACTERS: Final = 300
+_OUTPUTS: Final = {"predict": 0, "predict_proba": 1}  # where a converted classifier has that method's answer
+_NUMBERS: Final = frozenset({"float", "double", "integer", "long"})
+
+Types = list[tuple[str, Any]]
+"""Names of inputs with skl2onnx's types of them."""
+
+
+def main(artefact: Path, digest: str, folder: Path) -> None:
+    warnings.simplefilter("ignore")
+    makers = conversion.makers()
+    try:
+        what, content, found = converted(mlmodel.read(artefact))
+    except (Different, ServingError) as error:
+        conversion.write(folder, Conversion(digest, makers, refused=str(error)[:_MESSAGE_CHARACTERS]))
+        return
+    difference = float(f"{found.largest_difference:.3g}")
+    result = Conversion(digest, makers, conversion.digest_of(content), what, found.rows, difference)
+    conversion.write(folder, result, content)
+
+
+def converted(model: MlModel) -> tuple[str, bytes, Parity]:
+    """The first way of feeding the model with which it converts and stays what it was. Raises Different."""
+    method = sklearn_engine.method(model)
+    if method not in _OUTPUTS:
+        raise Different(f"'{method}' has no form in ONNX")
+    estimator = sklearn_engine.estimator(model)
+    original = Asked(sklearn_engine.SklearnEngine(getattr(estimator, method), model.signature), model.signature)
+    asked = _probes(model)
+    reasons = []
+    for what, types in _ways(model.signature):
+        try:
+            content = _to_onnx(estimator, types, _OUTPUTS[method])
+            converted = Asked(onnx_engine.of(content, model.signature), model.signature)
+            return what, content, parity.compare(original, converted, asked)
+        except (Different, ServingError) as error:
+            reasons.append(f"{what}: {error}")
+        except Exception as error:  # noqa: BLE001 - a converter raises what it likes, with pages of text
+            reasons.append(f"{what}: skl2onnx raised {type(error).__name__}")
+    raise Different("; ".join(reasons) or "the types of its signature have no form in ONNX")
+
+
+def _to_onnx(estimator: Any, types: Types, output: int) -> bytes:
+    """The same bytes each time: the graph's name, which would be random, is given. Other outputs are left out."""
+    from skl2onnx import to_onnx  # noqa: PLC0415 - seconds, and only where a model can be converted at all
+
+    options = {"zipmap": False} if hasattr(estimator, "predict_proba") else None
+    made = to_onnx(estimator, initial_types=types, name="model", options=options)
+    wanted = made.graph.output[output].name
+    for other in [item for item in made.graph.output if item.name != wanted]:
+        made.graph.output.remove(other)
+    content: bytes = made.SerializeToString(deterministic=True)
+    return content
+
+
+def _ways(signature: Signature) -> Iterator[tuple[str, Types]]:
+    """Wide numbers before narrow ones, as float32 loses what a double says; all columns in one matrix before apart."""
+    from skl2onnx.common import data_types  # noqa: PLC0415 - likewise
+
+    types = {name: getattr(data_types, f"{word}TensorType") for name, word in _WORDS.items()}
+    declared = [item.type for item in signature.inputs]
+    if any(kind not in types for kind in declared) or len(signature.tensors) > 1:
+        return
+    narrow_only = not {"double", "float64", "long", "integer"} & set(declared)
+    for width in ("float",) if narrow_only else ("double", "float"):
+        number = types[width]
+        if signature.tensors:
+            tensor = signature.tensors[0]
+            kind = number if tensor.type.startswith("float") else types[tensor.type]
+            yield f"{width} tensor", [(tensor.name or "input", kind(_shape(tensor)))]
+            continue
+        if set(declared) <= _NUMBERS:
+            yield f"{width} matrix", [("input", number([None, len(declared)]))]
+        kinds = [number if kind in {"float", "double"} else types[kind] for kind in declared]
+        names = [item.name for item in signature.inputs]
+        yield f"{width} columns", [(name, kind([None, 1])) for name, kind in zip(names, kinds, strict=True)]
+
+
+_WORDS: Final = {
+    "boolean": "Boolean",
+    "bool": "Boolean",
+    "float": "Float",
+    "float32": "Float",
+    "double": "Double",
+    "float64": "Double",
+    "integer": "Int64",
+    "long": "Int64",
+    "int32": "Int32",
+    "int64": "Int64",
+    "string": "String",
+}
+
+
+def _shape(tensor: Tensor) -> list[int | None]:
+    return [None if length < 0 else length for length in tensor.shape]
+
+
+def _probes(model: MlModel) -> list[Probe]:
+    given = example.rows(model.example) if model.example is not None else []
+    described = profile.read(model.directory)
+    features = described.features if described else ()
+    generated = probes.generated(model.signature, given, features, _GENERATED_ROWS)
+    ordinary = given[0] if given else generated[0]
+    asked = [Probe(given, "the input example"), Probe(given[:1], "one row of the input example")] if given else []
+    return [*asked, Probe(generated, "generated rows"), *probes.special(model.signature, ordinary)]
+
+
+def _end_with_the_server() -> None:
+    """Its end of the pipe is closed when it is gone, however it went."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_the_server, daemon=True).start()
+    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+    os._exit(0)  # at once: nothing is left to write, and libraries take their time to go
