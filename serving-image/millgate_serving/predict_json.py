@@ -23,7 +23,7 @@ class PredictJson:
         self._tail = b',"model":' + _encode(model_name) + b',"version":' + _encode(model_version) + b',"id":'
 
     def check(self, headers: Headers) -> None:
-        checkis_json(headers)
+        check_is_json(headers)
 
     def decode(self, body: bytes, _headers: Headers) -> Call:
         arrays = self._decode(body)
@@ -37,7 +37,7 @@ class PredictJson:
         return head + self._tail + _encode(request_id) + b"}", _HEADERS
 
 
-def checkis_json(headers: Headers) -> None:
+def check_is_json(headers: Headers) -> None:
     kind = headers.get(b"content-type", b"application/json")
     if kind != b"application/json" and not is_json(kind):
         raise Refusal(415, "content-type must be application/json in UTF-8")
