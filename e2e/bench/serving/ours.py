@@ -24,8 +24,22 @@ def variables(folder: Path, port: int, model: Path, *, everything: bool) -> dict
 
 
 def _everything(folder: Path) -> dict[str, str]:
-    del folder
-    return {}
+    """Keys, a rate, a line for each request, one prediction of a hundred kept and masked, labels that may come later.
+
+    The model brings ranges for its inputs, rules for its outputs and the distribution of its training.
+    """
+    keys = folder / "keys"
+    keys.write_text(f"bench {KEY}\n")
+    return {
+        "MILLGATE_API_KEYS_FILE": str(keys),
+        "MILLGATE_RATE_PER_SECOND": "1000000",
+        "MILLGATE_ACCESS_LOG": "all",
+        "MILLGATE_ACCESS_LOG_LINES_PER_SECOND": "0",
+        "MILLGATE_MASK_FIELDS": "f19",
+        "MILLGATE_PREDICTION_LOG_DIR": str(folder / "predictions"),
+        "MILLGATE_PREDICTION_LOG_SHARE": "0.01",
+        "MILLGATE_FEEDBACK_ROWS": "100000",
+    }
 
 
 def guarded(form: Form) -> Form:
