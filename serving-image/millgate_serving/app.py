@@ -15,6 +15,7 @@ from millgate_serving.observer import Observer
 from millgate_serving.predict_json import PredictJson
 from millgate_serving.predicting import Codec, Predicting
 from millgate_serving.refusal import Header
+from millgate_serving.running import STOP_SECONDS
 from millgate_serving.settings import Settings
 
 Answer = tuple[int, bytes]
@@ -35,7 +36,9 @@ class App:
         self._described = self._v2_described = b""
         self.predicting = Predicting(settings, metrics, self._send)
         self.observer = Observer(settings, metrics)
-        self._feedback = FeedbackPath(self.predicting.admission, self._send, lambda: self.observer.feedback)
+        self._feedback = FeedbackPath(
+            self.predicting.admission, self.predicting.memory, self._send, lambda: self.observer.feedback
+        )
         self.draining = False
         self._models = _model_paths(settings)
         # Every path is known before the first request, so a route is one look into a dictionary.
@@ -112,6 +115,9 @@ class App:
     # Probes
 
     def _livez(self) -> Answer:
+        """Not live is what a restart may help: a call of the model that does not end."""
+        if self.predicting.runner.overdue_seconds(time.monotonic()) > self._settings.protection.stuck_seconds:
+            return 503, error_body("a call of the model does not end")
         return 200, b'{"live":true}'
 
     def _readyz(self) -> Answer:
@@ -119,6 +125,8 @@ class App:
             return 503, error_body("the server is stopping")
         if self._ready is None:
             return 503, error_body("the model is not loaded yet")
+        if self.predicting.runner.overdue_seconds(time.monotonic()) > STOP_SECONDS:
+            return 503, error_body("a call of the model has passed its deadline and goes on")
         return 200, b'{"ready":true}'
 
     def _version(self) -> Answer:
@@ -133,6 +141,8 @@ class App:
                 "runId": ready.model.run_id if ready else None,
                 "gitCommit": settings.git_commit or None,
                 "flavour": ready.flavour if ready else None,
+                # Of a scikit-learn model that is served as ONNX: the digest of that file.
+                "conversion": ready.conversion.sha256 or None if ready and ready.conversion else None,
                 "image": settings.image or None,
                 "serving": __version__,
             }

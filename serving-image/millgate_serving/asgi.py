@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from millgate_serving.overload import overloaded
 from millgate_serving.refusal import Refusal
 
 Message = MutableMapping[str, Any]
@@ -24,6 +25,24 @@ CLOSE: Final = (b"connection", b"close")
 _encode = msgspec.json.Encoder().encode
 
 
+class BodyMemory:
+    """What bodies that come in parts may take together, from their first part until they are answered."""
+
+    def __init__(self, limit_bytes: int = 64 << 20) -> None:
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
+
+    def hold(self, scope: Message, size: int) -> None:
+        """Raises Refusal 503."""
+        if self._bytes + size > self._limit_bytes:
+            raise overloaded("the server has more bodies than it can hold")
+        self._bytes += size
+        scope["state"]["held_bytes"] = scope["state"].get("held_bytes", 0) + size
+
+    def release(self, scope: Message) -> None:
+        self._bytes -= scope["state"].get("held_bytes", 0)
+
+
 class ClientGoneError(Exception):
     """The client went away before its request was complete."""
 
@@ -33,8 +52,11 @@ def error_body(message: str) -> bytes:
     return _encode({"error": message})
 
 
-async def read_body(scope: Message, receive: Receive) -> bytes:
-    """The body, counted while it streams. Raises Refusal 413, or ClientGoneError."""
+async def read_body(scope: Message, receive: Receive, memory: BodyMemory) -> bytes:
+    """The body, counted while it streams. Raises Refusal 413 or 503, or ClientGoneError.
+
+    Whatever comes of it, the memory is released by the caller once the request was answered.
+    """
     too_large = Refusal(413, f"the body may have at most {MAX_BODY_BYTES} bytes", reason="TooLarge")
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if int(declared) > _DISCARD_BYTES:
@@ -46,6 +68,7 @@ async def read_body(scope: Message, receive: Receive) -> bytes:
     if not message["more_body"] and len(message["body"]) <= MAX_BODY_BYTES:
         return bytes(message["body"])
     chunks, size = [message["body"]], len(message["body"])
+    memory.hold(scope, min(size, MAX_BODY_BYTES))
     while message["more_body"]:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -55,6 +78,7 @@ async def read_body(scope: Message, receive: Receive) -> bytes:
             _end_connection(scope)
             raise too_large
         if size <= MAX_BODY_BYTES:
+            memory.hold(scope, len(message["body"]))
             chunks.append(message["body"])
     if size > MAX_BODY_BYTES:
         raise too_large

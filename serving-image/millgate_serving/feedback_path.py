@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from millgate_serving.admission import Admission
-from millgate_serving.asgi import JSON, ClientGoneError, Message, Receive, Send, error_body, read_body
+from millgate_serving.asgi import JSON, BodyMemory, ClientGoneError, Message, Receive, Send, error_body, read_body
 from millgate_serving.feedback import Feedback
 from millgate_serving.predict_json import check_is_json
 from millgate_serving.predicting import Respond
@@ -15,8 +15,15 @@ PATH = "/feedback"
 class FeedbackPath:
     """`feedback` gives what joins labels to predictions; None where that is switched off, or not ready."""
 
-    def __init__(self, admission: Admission, respond: Respond, feedback: Callable[[], Feedback | None]) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        memory: BodyMemory,
+        respond: Respond,
+        feedback: Callable[[], Feedback | None],
+    ) -> None:
         self._admission = admission
+        self._memory = memory
         self._respond = respond
         self._feedback = feedback
 
@@ -29,6 +36,8 @@ class FeedbackPath:
             headers += refusal.headers
         except ClientGoneError:
             return
+        finally:
+            self._memory.release(scope)
         await self._respond(scope, send, status, body, headers)
 
     async def _joined(self, scope: Message, receive: Receive) -> bytes:
@@ -37,7 +46,7 @@ class FeedbackPath:
         headers = dict(scope["headers"])
         self._admission.admit(scope, headers)
         check_is_json(headers)
-        body = await read_body(scope, receive)
+        body = await read_body(scope, receive, self._memory)
         feedback = self._feedback()
         if feedback is None:
             raise Refusal(404, "this server takes no feedback: MILLGATE_FEEDBACK_ROWS is 0, or it has no model yet")

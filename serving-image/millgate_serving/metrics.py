@@ -21,13 +21,14 @@ from millgate_serving.settings import Settings
 LATENCY_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _FINE_BUCKETS_SECONDS = (0.0001, 0.00025, 0.0005, *LATENCY_BUCKETS_SECONDS)
 # Created at zero: a first error must be an increase, not a series that begins at one.
-CODES = (200, 400, 401, 403, 405, 413, 415, 429, 500, 503, 504)
+CODES = (200, 400, 401, 403, 405, 408, 413, 415, 429, 500, 503, 504)
 REASONS: Final = {
     400: "Invalid",
     401: "Unauthenticated",
     403: "Forbidden",
     404: "NotFound",
     405: "MethodNotAllowed",
+    408: "TooSlow",
     413: "TooLarge",
     415: "NotSupported",
     429: "RateLimited",
@@ -35,7 +36,7 @@ REASONS: Final = {
     504: "DeadlineExceeded",
 }
 """Where a refusal names none. Words are chosen by the code, never by a client."""
-_MORE_REASONS = ("NotLoaded",)
+_MORE_REASONS = ("NotLoaded", "Stuck")
 _REFUSED, _SERVER_ERROR, _MODEL_FAILED = 400, 500, 500
 
 Part = Callable[[str], list[str]]

@@ -11,8 +11,20 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from millgate_serving import protection_metrics
 from millgate_serving.admission import Admission
-from millgate_serving.asgi import JSON, ClientGoneError, Headers, Message, Receive, Send, error_body, read_body
+from millgate_serving.answers import Answers
+from millgate_serving.asgi import (
+    JSON,
+    BodyMemory,
+    ClientGoneError,
+    Headers,
+    Message,
+    Receive,
+    Send,
+    error_body,
+    read_body,
+)
 from millgate_serving.distributions import Distributions
 from millgate_serving.engine import Outputs
 from millgate_serving.exchange import Exchange, Sink
@@ -88,6 +100,9 @@ class Predicting:
         self._errors = Sparingly(_ERROR_LINES_PER_SECOND)
         self.distributions = Distributions(Measured("none"))
         self.runner = Runner(settings.protection)
+        cache_bytes = settings.protection.cache_bytes
+        self._answers: Answers[Call] | None = Answers(cache_bytes) if cache_bytes else None
+        self.memory = BodyMemory()
         self.overload = Overload()
         self.admission = Admission(settings.protection, self.overload)
         self._ids = RequestIds()
@@ -99,6 +114,7 @@ class Predicting:
         self.distributions = distributions
         if isinstance(ready.engine, Stoppable):
             self.runner.stop = ready.engine.stop
+        self._metrics.add(protection_metrics.lines_of(self.runner, time.monotonic, ready.guard, self._answers))
         self._ready = ready
 
     async def answer(self, codec: Codec | None, scope: Message, receive: Receive, send: Send) -> None:
@@ -119,6 +135,7 @@ class Predicting:
             return  # there is nobody to answer, and nothing to blame the model for
         finally:
             self._metrics.inflight -= 1
+            self.memory.release(scope)
         self._observe(codec, reply, headers, (client, request_id), started)
 
     def _admitted(self, codec: Codec | None, scope: Message, headers: Headers) -> str:
@@ -132,7 +149,7 @@ class Predicting:
     async def _reply(
         self, codec: Codec | None, scope: Message, receive: Receive, headers: Headers, request_id: str
     ) -> Reply:
-        body = await read_body(scope, receive)
+        body = await read_body(scope, receive, self.memory)
         ready = self._ready
         if codec is None or ready is None:
             raise Refusal(503, "the model is not loaded yet", reason="NotLoaded")
@@ -156,8 +173,12 @@ class Predicting:
     def _run(self, codec: Codec, ready: ReadyModel, body: bytes, headers: Headers, request_id: str) -> Reply:
         """Decode, run, encode. On the loop or in the model's thread; only the model itself can make it a 500."""
         begun = time.perf_counter()
+        known = key = None
+        if self._answers is not None:
+            key = self._answers.key(codec.protocol, headers, body)
+            known = self._answers.get(key)
         try:
-            call = codec.decode(body, headers)
+            call = codec.decode(body, headers) if known is None else known[0]
         except Refusal as refusal:
             return refused(refusal, request_bytes=len(body), begun=begun)
         except Exception as error:  # noqa: BLE001 - a defect of the decoder; a client's input must never be a 5xx
@@ -168,11 +189,13 @@ class Predicting:
         status, reason = 200, ""
         content_headers: tuple[Header, ...] = (JSON,)
         try:
-            outputs = ready.predict(call.arrays)
+            outputs = ready.predict(call.arrays) if known is None else known[1]
             seconds = time.perf_counter() - started
             if ready.guard is not None:
                 ready.guard.check(outputs)
             content, content_headers = codec.encode(outputs, call, request_id)
+            if self._answers is not None and key is not None and known is None:
+                self._answers.keep(key, call, call.arrays, outputs, len(body) + len(content))
         except OutputRefused as error:
             status, reason = 500, "OutputRefused"
             content = error_body(f"the model's answer broke its own rule: {error.message}")

@@ -34,10 +34,11 @@ T = TypeVar("T")
 class _Job:
     """One call in a thread; `began` is 0 until a thread has begun with it."""
 
-    __slots__ = ("answer", "began", "loop", "thread", "work")
+    __slots__ = ("answer", "began", "is_clients_deadline", "loop", "thread", "work")
 
-    def __init__(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop, *, is_clients_deadline: bool) -> None:
         self.work = work
+        self.is_clients_deadline = is_clients_deadline
         self.loop = loop
         self.answer: asyncio.Future[Any] = loop.create_future()
         self.began = 0.0
@@ -84,11 +85,14 @@ class Runner:
         return max(0.0, *(now - limit - began for began in begun if began), 0.0)
 
     async def run(self, work: Callable[[], T], headers: Headers) -> T:
-        """In a thread. Raises Refusal 503 at once where there is no room, or 504 when the deadline passes."""
+        """In a thread. Raises Refusal 503 at once where there is no room, or 504 when the deadline passes.
+
+        408 instead where the client has set the deadline: no client may cause what a gate counts as an error.
+        """
         loop = asyncio.get_running_loop()
         seconds = deadline.seconds_of(headers, self._limits.deadline_seconds)
         self._check_room(seconds)
-        job = _Job(work, loop)
+        job = _Job(work, loop, is_clients_deadline=seconds < (self._limits.deadline_seconds or math.inf))
         timer = loop.call_later(seconds, self._expire, job) if seconds < math.inf else None
         if len(self._running) < self._limits.concurrency:
             self._start(job)
@@ -107,9 +111,11 @@ class Runner:
         if self._limits.deadline_seconds and self._is_stuck(time.monotonic()):
             raise Refusal(503, "the model does not answer", overloaded("").headers, "Stuck")
         expected = (len(self._waiting) + 1) * self._job_seconds / self._limits.concurrency
-        if len(self._waiting) >= self._limits.queue or expected > seconds:
+        if len(self._waiting) >= self._limits.queue or expected > (self._limits.deadline_seconds or math.inf):
             after = min(max(1, math.ceil(expected)), _LONGEST_RETRY_SECONDS)
             raise overloaded("the model has more requests than it can answer", after)
+        if expected > seconds:
+            raise _too_short()
 
     def _is_stuck(self, now: float) -> bool:
         """Whether every thread has a call that has passed the deadline and goes on."""
@@ -133,7 +139,8 @@ class Runner:
             message = "the request waited for the model until its deadline"
             if job in self._waiting:
                 self._waiting.remove(job)
-        job.answer.set_exception(Refusal(504, message, reason="DeadlineExceeded"))
+        refusal = Refusal(504, message, reason="DeadlineExceeded")
+        job.answer.set_exception(_too_short() if job.is_clients_deadline else refusal)
 
     def _ended(self, job: _Job, result: Any, error: BaseException | None) -> None:
         self._running.discard(job)
@@ -188,6 +195,10 @@ class Runner:
     def distrust(self) -> None:
         """A call on the loop had to be ended: the next ones go to a thread, until many were short again."""
         self._model_seconds = 4 * _INLINE_SECONDS
+
+
+def _too_short() -> Refusal:
+    return Refusal(408, "the model does not answer within the time that the request gives it", reason="TooSlow")
 
 
 def _cannot_stop(_thread: int) -> None:

@@ -19,6 +19,7 @@ _REASONS = {
     "403": "The key or token does not allow this.",
     "404": "No such path, model or version.",
     "405": "Another method is allowed; see the header allow.",
+    "408": "The request gave the model less time than it needs; see the header x-request-timeout-ms.",
     "413": "More bytes or rows than a request may have.",
     "415": "Another content type, or a compressed body.",
     "429": "Too many requests of this client; see the header retry-after.",

@@ -74,6 +74,39 @@ def test_more_connections_than_allowed_are_told_so_and_closed(saved_models, tmp_
         held.pop().close()
 
 
+def test_large_bodies_are_not_read_beyond_what_the_server_can_hold(numbers):
+    """Given seven clients that stop before the end of nine mebibytes each, the eighth is told to come back later."""
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    slow = []
+    for _ in range(7):
+        slow.append(socket.create_connection(("127.0.0.1", numbers.port), timeout=20))
+        slow[-1].sendall(head % (9 << 20) + b" " * ((9 << 20) - 1))
+    body = b" " * (8 << 20) + ONE_ROW
+    eventually(lambda: numbers.request("POST", "/predict", body).status == 503)
+    assert numbers.request("POST", "/predict", ONE_ROW).status == 200, "a small one finds its place"
+    for client in slow:
+        client.close()
+    eventually(lambda: numbers.request("POST", "/predict", body).status == 200)
+
+
+def test_the_same_request_is_answered_from_the_cache_by_either_protocol(saved_models, tmp_path):
+    variables = {"MILLGATE_MODEL_PATH": saved_models("numbers"), "MILLGATE_CACHE_BYTES": 1 << 20}
+    with serving(tmp_path, **variables) as server:
+        server.wait_ready()
+        tensors = [{"name": name, "shape": [1, 1], "datatype": "FP64", "data": [value]} for name, value in ROW.items()]
+        v2 = json.dumps({"id": "mine", "inputs": tensors}).encode()
+        bodies = [("/predict", ONE_ROW), ("/v2/models/fraud/infer", v2)]
+        first = [server.request("POST", path, body) for path, body in bodies]
+        again = [server.request("POST", path, body) for path, body in bodies]
+        assert [answer.status for answer in first] == [200, 200]
+        assert first[0].json | {"id": ""} == again[0].json | {"id": ""}
+        assert first[0].json["id"] != again[0].json["id"], "the answer is the same, the request is another"
+        assert first[1].json == again[1].json
+        assert server.predict({"rows": [ROW | {"a": -9.5}]}).json["predictions"] != first[0].json["predictions"]
+        assert server.samples()["millgate_answer_cache_hits_total", ""] == 2
+        assert server.samples()["millgate_answer_cache_misses_total", ""] == 3
+
+
 # TLS
 
 
