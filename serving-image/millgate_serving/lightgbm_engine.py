@@ -1,5 +1,6 @@
 """LightGBM models in LightGBM's own text format: it is data, and no code of the model is executed."""
 
+import logging
 from typing import Any, Final
 
 import numpy as np
@@ -38,10 +39,9 @@ def load(model: MlModel, threads: int) -> LightgbmEngine:
         import lightgbm  # noqa: PLC0415 - only in the full image
     except ImportError as error:
         raise not_installed("LightGBM", error) from error
+    lightgbm.register_logger(logging.getLogger("lightgbm"))  # it writes to standard output, where our lines stand
     try:
-        booster = lightgbm.Booster(
-            params={"verbosity": -1}, model_file=model.file(model.flavours["lightgbm"].get("data"))
-        )
+        booster = lightgbm.Booster(model_file=model.file(model.flavours["lightgbm"].get("data")))
     except lightgbm.basic.LightGBMError as error:
         raise ServingError(Reason.LOAD_FAILED, "LightGBM cannot load the model: not its text format") from error
     if booster.pandas_categorical:

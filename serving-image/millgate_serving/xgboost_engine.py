@@ -52,7 +52,7 @@ def load(model: MlModel, threads: int) -> XgboostEngine:
     loaded = getattr(xgboost, name.rpartition(".")[2])()
     try:
         loaded.load_model(model.file(flavour.get("data")))
-    except xgboost.core.XGBoostError as error:
+    except (xgboost.core.XGBoostError, ValueError) as error:  # ValueError: of a message that repeats bytes of the file
         raise ServingError(Reason.LOAD_FAILED, "XGBoost cannot load the model: not its JSON or UBJSON") from error
     booster = loaded if name == _BOOSTER else loaded.get_booster()
     booster.set_param({"nthread": threads})

@@ -128,6 +128,13 @@ def save_xgboost(kind: str, folder: Path) -> Path:
     return folder
 
 
+def xgboost_answer(model, frame):
+    """What XGBoost itself answers, asked with names."""
+    import xgboost  # noqa: PLC0415
+
+    return model.predict(xgboost.DMatrix(frame) if isinstance(model, xgboost.Booster) else frame)
+
+
 def save_lightgbm(kind: str, folder: Path) -> Path:
     import lightgbm  # noqa: PLC0415
 

@@ -72,7 +72,7 @@ def test_what_has_no_form_in_onnx_is_told_for_each_way_that_was_tried(flavoured)
 ALLOWED = {"MILLGATE_ALLOW_CODE_EXECUTION": "true", "MILLGATE_CONVERSION_SECONDS": 300}
 
 
-def test_a_converted_model_is_proved_named_and_kept_and_the_server_runs_none_of_its_code(flavoured, registry, tmp_path):
+def test_a_converted_model_is_proved_named_and_kept_and_the_server_runs_none_of_its_code(registry, tmp_path):
     """Given a scikit-learn version, then its pods answer from the ONNX file whose digest the preflight reported."""
     mlflow.set_tracking_uri(registry.url)
     mlflow.set_experiment("conversion")
