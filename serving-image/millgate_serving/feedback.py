@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from millgate_serving import confidence
 from millgate_serving.access_log import Clock
+from millgate_serving.engine import Outputs
 from millgate_serving.exchange import Exchange
 from millgate_serving.quality import Label, Qualities, Quality
 from millgate_serving.recall import Recall, code_of
@@ -23,7 +24,7 @@ from millgate_serving.refusal import Refusal
 
 MAX_LABELS: Final = 10_000
 MAX_ENTRIES: Final = 1_000
-_WAITING_REQUESTS = 256
+_WAITING_ROWS = 256
 _LARGEST = 1e100  # its square still is a number
 
 Labels = Annotated[list[Label], Meta(min_length=1, max_length=MAX_LABELS)]
@@ -63,7 +64,8 @@ class Feedback:
         self._place = place
         self._confidence_name = None if place is None else outputs[place]
         self._recall = Recall(rows, place, numeric=qualities.kind != "class")
-        self._waiting: list[Exchange] = []
+        self._waiting: list[tuple[str, Outputs]] = []
+        self._waiting_rows = 0
         self._lock = Lock()
         self._decode = msgspec.json.Decoder(Entry).decode
         self._decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -74,16 +76,17 @@ class Feedback:
 
     def __call__(self, exchange: Exchange) -> None:
         if exchange.status == 200 and exchange.outputs is not None:
-            self._waiting.append(exchange)
-            if len(self._waiting) >= _WAITING_REQUESTS:
+            self._waiting.append((exchange.request_id, exchange.outputs))
+            self._waiting_rows += exchange.rows
+            if self._waiting_rows >= _WAITING_ROWS:
                 self.remember()
 
     def remember(self) -> None:
-        """What waits, so that its arrays are not held for long. On the event loop."""
-        waiting, self._waiting = self._waiting, []
+        """What waits, so that it is not held for long. On the event loop."""
+        waiting, self._waiting, self._waiting_rows = self._waiting, [], 0
         if waiting:
             with self._lock:
-                self._recall.remember([(exchange.request_id, exchange.outputs or []) for exchange in waiting])
+                self._recall.remember(waiting)
 
     async def answer(self, body: bytes) -> bytes:
         """The JSON of an answer. Raises Refusal 400 and 413."""

@@ -36,6 +36,7 @@ REASONS: Final = {
     504: "DeadlineExceeded",
 }
 """Where a refusal names none. Words are chosen by the code, never by a client."""
+PROTOCOLS: Final = ("predict", "v2")
 _MORE_REASONS = ("NotLoaded", "Stuck")
 _REFUSED, _SERVER_ERROR, _MODEL_FAILED = 400, 500, 500
 
@@ -97,7 +98,7 @@ class Metrics:
         self._all = _Counts()
         self._by_segment: dict[str, _Counts] = {}
         self._rejected = dict.fromkeys((*REASONS.values(), *_MORE_REASONS), 0)
-        self._protocols: dict[str, int] = {}
+        self._protocols = dict.fromkeys(PROTOCOLS, 0)
         self._rows = 0
         self._request_bytes = 0
         self._answer_bytes = 0
@@ -130,7 +131,8 @@ class Metrics:
         self._request_bytes += exchange.request_bytes
         self._answer_bytes += exchange.answer_bytes
         protocol, status = exchange.protocol, exchange.status
-        self._protocols[protocol] = self._protocols.get(protocol, 0) + 1
+        if protocol:  # none before the model is there
+            self._protocols[protocol] = self._protocols.get(protocol, 0) + 1
         if status >= _REFUSED and status != _MODEL_FAILED:
             reason = exchange.reason or REASONS.get(status, "Other")
             self._rejected[reason] = self._rejected.get(reason, 0) + 1

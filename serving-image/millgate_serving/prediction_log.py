@@ -90,7 +90,12 @@ class PredictionLog:
     def __call__(self, exchange: Exchange) -> None:
         if exchange.arrays is None or (self._share < 1 and random.random() >= self._share):  # noqa: S311 - no secret
             return
-        size = _OVERHEAD_BYTES + sum(array.nbytes for array in exchange.arrays)
+        share = 1.0
+        if exchange.rows > MAX_ROWS_LOGGED:  # what is not kept must not wait either
+            share, exchange = MAX_ROWS_LOGGED / exchange.rows, _beginning(exchange)
+        # Texts are not in their arrays, but they are no larger than the bodies that they came in.
+        texts = int(share * (exchange.request_bytes + exchange.answer_bytes))
+        size = _OVERHEAD_BYTES + texts + sum(array.nbytes for array in exchange.arrays or [])
         self._background.put((time.time(), exchange), size)
 
     def add(self, line: bytes) -> None:
@@ -132,6 +137,17 @@ class PredictionLog:
     def _failed(self, error: Exception) -> None:
         why = {"error": error.strerror} if isinstance(error, OSError) else described(error)
         self._errors.log("predictions not logged", "error", **why)
+
+
+def _beginning(exchange: Exchange) -> Exchange:
+    """With the rows that are kept, copied: a view would hold all of them."""
+
+    def cut(values: Any) -> Any:
+        return values[:MAX_ROWS_LOGGED].copy()
+
+    arrays = [cut(array) for array in exchange.arrays or []]
+    outputs = None if exchange.outputs is None else [(name, cut(values)) for name, values in exchange.outputs]
+    return msgspec.structs.replace(exchange, arrays=arrays, outputs=outputs)
 
 
 class RotatingFiles:

@@ -13,9 +13,10 @@ from millgate_serving import observing
 from millgate_serving.access_log import Clock
 from millgate_serving.background import Background
 from millgate_serving.constraints import Constraints, InputRules
+from millgate_serving.exchange import Exchange
 from millgate_serving.failure import ServingError
 from millgate_serving.named_values import MASK, Mask, NamedValues
-from millgate_serving.prediction_log import PredictionLogSettings, RotatingFiles
+from millgate_serving.prediction_log import Identity, PredictionLog, PredictionLogSettings, RotatingFiles
 from millgate_serving.profile import Profile
 from millgate_serving.segments import MIXED, NOT_READ, of_model
 from millgate_serving.signature import Column, Signature, Tensor
@@ -130,6 +131,27 @@ def test_a_pattern_that_covers_no_field_is_found():
 
 
 # Files
+
+
+def test_of_a_large_request_only_the_rows_that_are_kept_wait(tmp_path):
+    """Ten thousand rows that wait for a slow volume would be ten thousand rows of memory."""
+    values = np.zeros((10_000, 20))
+    outputs = [("label", np.zeros(10_000)), ("map", [{0: 1.0}] * 10_000)]
+    asked = Exchange("predict", 200, "", "x", "", 10_000, 0, 0, 0, "", 10**6, 10**5, arrays=[values], outputs=outputs)
+    identity = Identity("m", "1", "r", "d")
+    layout = Layout((FLOATS,))
+    names = named(signature=Signature((Tensor("", "float64", (-1, 20)),), (), ""), layout=layout)
+    log = PredictionLog(PredictionLogSettings(tmp_path, 1.0, 10**9, 1), identity, names)
+    for _ in range(300):  # far more than 16 MiB of rows
+        log(asked)
+    log.close()
+    assert log.dropped == 0
+    (path,) = tmp_path.glob("*.jsonl")
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert len(lines) == 300
+    assert {(line["rows"], len(line["inputs"]["input"]), len(line["outputs"]["predictions"])) for line in lines} == {
+        (10_000, 100, 100)
+    }
 
 
 def rotating(folder: Path, *, max_bytes: int, files: int) -> RotatingFiles:
