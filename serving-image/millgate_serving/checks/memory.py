@@ -68,28 +68,38 @@ def _footprint(version: Subject, requests: Sequence[bytes]) -> Footprint:
 
 
 def _ask(server: LocalServer, requests: Sequence[bytes]) -> None:
+    """One after the other; a refusal for overload is a busy node's, and no more than a request less."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=_ANSWER_SECONDS)
+    ends_at, answered = time.monotonic() + _ASKING_SECONDS, 0
     try:
-        ends_at = time.monotonic() + _ASKING_SECONDS
         for number in range(_REQUESTS):
-            if time.monotonic() > ends_at:
+            answered += _is_answered(server, connection, requests[number % len(requests)])
+            if time.monotonic() > ends_at and answered:
                 break
-            body = requests[number % len(requests)]
-            connection.request("POST", "/predict", body, {"content-type": "application/json"})
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                message = f"answered a request of the check with {answer.status}"
-                raise server.subject.at_fault(CheckReason.MODEL_RAISED, message)
-            if answer.status != http.HTTPStatus.OK:
-                message = f"the {server.subject.role} refuses the requests with {answer.status}"
-                raise cannot_tell(CheckReason.DATA_INVALID, message)
     except (OSError, http.client.HTTPException) as error:
         server.check_alive()
         message = f"the server of the {server.subject.role} did not answer ({type(error).__name__})"
         raise cannot_tell(CheckReason.NOT_MEASURABLE, message) from error
     finally:
         connection.close()
+    if not answered:
+        message = f"the server of the {server.subject.role} refused every request for overload"
+        raise cannot_tell(CheckReason.NOT_MEASURABLE, message)
+
+
+def _is_answered(server: LocalServer, connection: http.client.HTTPConnection, body: bytes) -> bool:
+    connection.request("POST", "/predict", body, {"content-type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    if answer.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+        return False
+    if answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        message = f"answered a request of the check with {answer.status}"
+        raise server.subject.at_fault(CheckReason.MODEL_RAISED, message)
+    if answer.status != http.HTTPStatus.OK:
+        message = f"the {server.subject.role} refuses the requests with {answer.status}"
+        raise cannot_tell(CheckReason.DATA_INVALID, message)
+    return True
 
 
 def _read(pid: int) -> Footprint:

@@ -15,7 +15,8 @@ _SHOWN = 3
 
 def check(subjects: Subjects, _options: SchemaOptions) -> Finding:
     """By the signatures, by the names of the outputs, and by stable's own input example."""
-    stable, candidate = subjects.reference().loaded(), subjects.candidate.loaded()
+    reference = subjects.reference()
+    candidate, stable = subjects.candidate.loaded(), reference.loaded()
     old, new = stable.ready.model.signature, candidate.ready.model.signature
     problems = [*inputs_broken(old, new), *outputs_broken(old, new), *_answers_broken(stable, candidate)]
     if not problems:
