@@ -59,20 +59,21 @@ class AccessLog:
             if not self._sparingly.may():
                 return
             suppressed, self._sparingly.suppressed = self._sparingly.suppressed, 0
+        # Whole microseconds: `round` would cost a third of the line.
         line = _Line(
             self._clock.text(time.time()),
             "info" if status < _REFUSED else "warning" if status < _FAILED else "error",
             status,
             exchange.protocol,
-            round(exchange.seconds, 6),
+            int(exchange.seconds * 1e6) / 1e6,
             exchange.request_id,
             traceparent if len(traceparent) == TRACEPARENT_CHARACTERS else "",
             exchange.client,
             exchange.segment,
             exchange.reason,
             exchange.rows,
-            round(exchange.queue_seconds, 6),
-            round(exchange.model_seconds, 6),
+            int(exchange.queue_seconds * 1e6) / 1e6,
+            int(exchange.model_seconds * 1e6) / 1e6,
             exchange.request_bytes,
             exchange.answer_bytes,
             suppressed,
