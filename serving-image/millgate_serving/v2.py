@@ -12,9 +12,10 @@ from millgate_serving.loading import ReadyModel
 from millgate_serving.predict_json import check_is_plain, is_json
 from millgate_serving.predicting import Call
 from millgate_serving.refusal import Header, Refusal
-from millgate_serving.v2_inputs import Inputs, Tensor
+from millgate_serving.v2_inputs import Inputs
 from millgate_serving.v2_outputs import Chosen, OutputWriter, tensors
 from millgate_serving.v2_request import read
+from millgate_serving.v2_tensors import Tensor
 
 _TYPES: Final = frozenset({b"", b"application/json", b"application/octet-stream"})
 _PLATFORMS = {"onnx": "onnx_onnxv1"}

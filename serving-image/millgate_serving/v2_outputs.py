@@ -12,8 +12,8 @@ from millgate_serving.datatypes import BYTES, DTYPES
 from millgate_serving.engine import Outputs
 from millgate_serving.refusal import Header, Refusal
 from millgate_serving.signature import Signature
-from millgate_serving.v2_inputs import Tensor
 from millgate_serving.v2_request import HEADER_LENGTH, Request
+from millgate_serving.v2_tensors import Tensor
 from millgate_serving.wording import listed, one_of
 
 _BINARY: Final = (b"content-type", b"application/octet-stream")
