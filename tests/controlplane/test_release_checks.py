@@ -24,7 +24,7 @@ WORSE = {
     "message": SENTENCE,
     "reason": "BoundExceeded",
     "decidedBy": "difference",
-    "figures": {"difference": -0.0305, "candidate": 0.912, "stable": 0.9425, "limit": 0.9325, "rows": 2000},
+    "figures": {"difference": -0.0305, "candidate": 0.912, "stable": 0.9425, "margin": 0.01, "rows": 2000},
 }
 SAME = {"check": "accuracy", "verdict": "Pass", "message": "no worse", "figures": {"candidate": 0.941}}
 NO_ROWS = {"check": "accuracy", "verdict": "Unknown", "message": "there are no rows", "reason": "NoData", "figures": {}}

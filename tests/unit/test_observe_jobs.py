@@ -142,7 +142,7 @@ def test_only_0_and_1_are_verdicts_of_a_gate(seen: Json, pods: list[Json], verdi
 CHECKED = GATE | {"millgate.dev/check": "accuracy"}
 LOWER = (
     '{"check":"accuracy","verdict":"Fail","message":"accuracy is 3.05 points below stable\'s","reason":"BoundExceeded",'
-    '"decidedBy":"difference","figures":{"difference":-0.0305,"candidate":0.912,"stable":0.9425,"limit":0.9325,'
+    '"decidedBy":"difference","figures":{"difference":-0.0305,"candidate":0.912,"stable":0.9425,"margin":0.01,'
     '"rows":2000}}'
 )
 SAME = '{"check":"accuracy","verdict":"Pass","message":"no worse","figures":{"candidate":0.94}}'
@@ -180,6 +180,30 @@ def test_a_check_has_a_verdict_only_if_it_says_so_itself(
 def test_the_figures_of_a_check_are_those_of_its_gate() -> None:
     status = gate_verdict(job(annotations=CHECKED), [of_job(state=terminated(1, message=LOWER))])
     assert (status.value, status.reference, status.limit, status.samples) == ("0.912", "0.9425", "0.9325", 2000)
+
+
+@pytest.mark.parametrize(
+    ("figures", "shown"),
+    [
+        # accuracy in points, errors as a ratio, times, memory; and times without stable
+        ('{"difference":-0.03,"candidate":0.91,"stable":0.94,"margin":0.01,"rows":9}', ("0.91", "0.94", "0.93", 9)),
+        ('{"ratio":1.2,"candidate":12,"stable":10,"margin":0.05,"rows":9}', ("12", "10", "10.5", 9)),
+        (
+            '{"candidateSeconds":0.0271,"stableSeconds":0.0184,"maxRatio":1.5,"requests":760,"maxSeconds":1}',
+            ("0.0271", "0.0184", "0.0276", 760),
+        ),
+        (
+            '{"candidateBytes":262144000,"stableBytes":90177536,"maxRatio":1.5}',
+            ("262144000", "90177536", "135266304", None),
+        ),
+        ('{"candidateSeconds":0.5,"maxSeconds":0.25}', ("0.5", None, "0.25", None)),
+        ('{"incompatible":1}', (None, None, None, None)),
+    ],
+)
+def test_figures_of_each_check_stand_in_the_columns_of_a_gate(figures: str, shown: tuple[object, ...]) -> None:
+    left = '{"check":"accuracy","verdict":"Fail","message":"worse","figures":' + figures + "}"
+    status = gate_verdict(job(annotations=CHECKED), [of_job(state=terminated(1, message=left))])
+    assert (status.value, status.reference, status.limit, status.samples) == shown
 
 
 @pytest.mark.parametrize(

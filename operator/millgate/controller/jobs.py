@@ -11,8 +11,9 @@ from typing import Any
 from millgate.api.conditions import Reason
 from millgate.api.names import ANNOTATION_ATTEMPT, ANNOTATION_CHECK, ANNOTATION_GATE, ANNOTATION_STEP
 from millgate.api.status import GateStatus, Verdict
+from millgate.controller.finding import Finding, as_text
 from millgate.controller.pods import condition, container_statuses, ending, is_deleted, pod_problem
-from millgate.controller.words import Finding, LastWords, last_words, one_line
+from millgate.controller.words import LastWords, last_words, one_line
 from millgate.rollout.snapshot import JobReport
 
 Json = dict[str, Any]
@@ -68,9 +69,9 @@ def gate_verdict(job: Json, pods: Sequence[Json]) -> GateStatus:
         verdict=verdict,
         reason=reason,
         message=message,
-        value=finding.figure("candidate"),
-        reference=finding.figure("stable"),
-        limit=finding.figure("limit"),
+        value=as_text(finding.candidate),
+        reference=as_text(finding.stable),
+        limit=as_text(finding.limit),
         samples=finding.samples,
         last_check_time=end.time,
     )
