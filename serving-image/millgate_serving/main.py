@@ -7,6 +7,8 @@ import signal
 import sys
 from types import FrameType
 
+from millgate_serving import cgroup
+
 # ONNX Runtime (since 1.29, on Linux too) and MLflow send usage data home unless they are told not to. A user's model is
 # nobody's business, so this is not a setting.
 _PRIVACY = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
@@ -22,8 +24,10 @@ def main() -> None:
         raise SystemExit(2)
     # Before the libraries are imported, which read these at once.
     os.environ.update(_PRIVACY)
+    # A pod has the cores that it was given; the libraries count those of the node.
+    threads = os.environ.get("MILLGATE_THREADS") or str(cgroup.threads(cgroup.cpus()))
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")  # a pod has the share of a core that it was given, not the node's cores
+        os.environ.setdefault(variable, threads)
     if command == "profile":
         from millgate_serving import profile_command  # noqa: PLC0415 - imports numpy
 
