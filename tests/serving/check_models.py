@@ -35,6 +35,7 @@ def linear(
         "matrix": np.eye(256, dtype=np.float32),
         "narrow": np.zeros((256, 1), np.float32),
         "ballast": np.random.default_rng(1).random(2 + ballast_bytes // 4, np.float32),
+        "pages": np.arange(0, 1 + ballast_bytes // 4, 1024, np.int64),
     }
     nodes = [
         helper.make_node("MatMul", ["X", "weights"], ["sum"]),
@@ -45,9 +46,12 @@ def linear(
         helper.make_node("MatMul", ["sum", "wide"], ["h0"]),
         *(helper.make_node("MatMul", [f"h{step}", "matrix"], [f"h{step + 1}"]) for step in range(work)),
         helper.make_node("MatMul", [f"h{work}", "narrow"], ["worked"]),
-        # By the input: what is picked by a constant is picked when the model is loaded, and the rest is thrown away.
+        # One number of each page, by the input: what constants pick is picked when the model is loaded, and what is
+        # never touched is never read from the file.
         helper.make_node("Cast", ["in_group"], ["place"], to=TensorProto.INT64),
-        helper.make_node("Gather", ["ballast", "place"], ["picked"], axis=0),
+        helper.make_node("Add", ["pages", "place"], ["places"]),
+        helper.make_node("Gather", ["ballast", "places"], ["touched"], axis=0),
+        helper.make_node("ReduceMin", ["touched"], ["picked"], axes=[1], keepdims=1),
         helper.make_node("Mul", ["picked", "zero"], ["nothing"]),
         helper.make_node("Sum", ["sum", "added", "worked", "nothing"], ["score"]),
         helper.make_node("Greater", ["score", "zero"], ["positive"]),
