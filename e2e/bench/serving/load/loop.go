@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -58,9 +59,10 @@ type loop struct {
 	measured bool // the warm-up is over
 	begin    time.Time
 	progress func(interval)
+	stopped  atomic.Bool // asked by a signal to end before its time
 }
 
-// run ends after the schedule, or after options.number requests; then it waits for the answers that are due.
+// run ends after the schedule, after options.number requests, or once stopped is set; then it waits for the answers that are due.
 func (l *loop) run(start time.Time) (time.Duration, time.Duration, error) {
 	var err error
 	if l.epoll, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
@@ -97,7 +99,7 @@ func (l *loop) run(start time.Time) (time.Duration, time.Duration, error) {
 			l.scan(now)
 			nextScan = now.Add(scanPause)
 		}
-		sending := now.Before(end) && (l.options.number == 0 || l.started < l.options.number)
+		sending := now.Before(end) && !l.stopped.Load() && (l.options.number == 0 || l.started < l.options.number)
 		if sending {
 			l.send(now)
 		} else {

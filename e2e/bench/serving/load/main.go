@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -50,7 +51,7 @@ What the document means:
             two requests is opened again and is no error.
   generatorCpuShare   of one core; near 1 the generator was the limit, not the server.
 
-Exit code: 0 measured, 1 measured but -expect does not hold, 2 not measured.
+SIGTERM or Ctrl-C ends it early, with the document. Exit code: 0 measured, 1 measured but -expect does not hold, 2 not measured.
 
 flags:
 `
@@ -150,6 +151,12 @@ func run(arguments []string) (int, error) {
 			}
 		},
 	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-asked
+		one.stopped.Store(true)
+	}()
 	took, cpu, err := one.run(start)
 	if err != nil {
 		return 2, err
