@@ -23,7 +23,7 @@ class Rate:
         """0 if the client may ask now, which takes a token; else in how many seconds it may."""
         full_at = max(self._full_at.pop(client, now), now) + self._token_seconds
         wait = full_at - now - self._bucket_seconds
-        if wait > 1e-9:  # floating-point time: a token that is there but for a rounding error is there
+        if wait > 1e-6:  # floating-point time: a token that is there but for a rounding error is there
             self._full_at[client] = full_at - self._token_seconds
             return wait
         self._full_at[client] = full_at

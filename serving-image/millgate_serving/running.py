@@ -51,7 +51,7 @@ class Runner:
     def __init__(self, limits: Protection) -> None:
         self._limits = limits
         # Until it is known a model counts as slow: a first call that never ends must not take the loop with it.
-        self._model_seconds = 4 * _INLINE_SECONDS
+        self.model_seconds = 4 * _INLINE_SECONDS
         self._job_seconds = 0.0
         self._running: set[_Job] = set()
         self._waiting: deque[_Job] = deque()
@@ -70,11 +70,11 @@ class Runner:
         return len(self._running)
 
     def is_short(self, body_bytes: int) -> bool:
-        return body_bytes <= INLINE_BYTES and self._model_seconds <= _INLINE_SECONDS
+        return body_bytes <= INLINE_BYTES and self.model_seconds <= _INLINE_SECONDS
 
     def learn(self, seconds: float) -> None:
         """A moving mean of 16. One long time is cut, as it may be the machine's and not the model's."""
-        self._model_seconds += (min(seconds, 4 * _INLINE_SECONDS) - self._model_seconds) / 16
+        self.model_seconds += (min(seconds, 4 * _INLINE_SECONDS) - self.model_seconds) / 16
 
     def overdue_seconds(self, now: float) -> float:
         """By how much the longest running call has passed the deadline; 0 if none has. `now` is monotonic."""
@@ -194,7 +194,7 @@ class Runner:
 
     def distrust(self) -> None:
         """A call on the loop had to be ended: the next ones go to a thread, until many were short again."""
-        self._model_seconds = 4 * _INLINE_SECONDS
+        self.model_seconds = 4 * _INLINE_SECONDS
 
 
 def _too_short() -> Refusal:

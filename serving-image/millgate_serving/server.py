@@ -90,7 +90,8 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         now = time.monotonic()
-        self._app.predicting.overload.tick(now - self._ticked_at - TICK_SECONDS)
+        predicting = self._app.predicting
+        predicting.overload.tick(now - self._ticked_at - TICK_SECONDS, predicting.runner.model_seconds)
         self._ticked_at = now
         if counter % _TICKS_BETWEEN_LOOKS == 0:
             self._look_around(now)
