@@ -77,7 +77,7 @@ class App:
 
     def count(self) -> None:
         """Called every half second, so that nothing waits for long where requests are few."""
-        self.predicting.distributions.count()
+        self.predicting.distributions.tick()
         self.observer.tick()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

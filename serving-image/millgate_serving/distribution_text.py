@@ -40,6 +40,7 @@ class DistributionText:
         self._constant += header(name, "gauge", "Features and outputs of the model whose distribution is not counted.")
         self._constant.append(f'{name}{{{labels},part="features"}} {measured.features_left_out}')
         self._constant.append(f'{name}{{{labels},part="outputs"}} {measured.outputs_left_out}')
+        self._left_out = f"millgate_uncounted_rows_total{{{labels}}} "
         self._confidence = [
             *(f'millgate_confidence_bucket{{{labels},le="{edge}"}} ' for edge in (*EDGES, "+Inf")),
             f"millgate_confidence_sum{{{labels}}} ",
@@ -55,7 +56,12 @@ class DistributionText:
         self._distributions.count()
         with self._distributions.counting:
             sides = [line for side in self._sides for line in side.lines()]
-            return [*self._constant, *sides, *self._confidence_lines()]
+            return [*self._constant, *sides, *self._confidence_lines(), *self._left_out_lines()]
+
+    def _left_out_lines(self) -> list[str]:
+        name = "millgate_uncounted_rows_total"
+        text = "Rows whose values were not counted, as there were too many at once."
+        return [*header(name, "counter", text), f"{self._left_out}{self._distributions.left_out_rows}"]
 
     def _confidence_lines(self) -> list[str]:
         counted, name = self._distributions.confidence, "millgate_confidence"

@@ -4,6 +4,7 @@ One process serves one model, so there is nothing to merge and no lock: an incre
 label value is known when the model is loaded, so the number of series is too.
 """
 
+import math
 import platform
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
@@ -95,6 +96,7 @@ class Metrics:
             "revision": settings.revision,
         }
         self.labels = ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items())
+        self._counted_rows_per_second = settings.observing.counted_rows_per_second
         self._all = _Counts()
         self._by_segment: dict[str, _Counts] = {}
         self._rejected = dict.fromkeys((*REASONS.values(), *_MORE_REASONS), 0)
@@ -108,7 +110,7 @@ class Metrics:
 
     def measure(self, measured: Measured) -> Distributions:
         """The distributions to count, which are part of the exposition from now on."""
-        distributions = Distributions(measured)
+        distributions = Distributions(measured, self._counted_rows_per_second or math.inf)
         text = DistributionText(distributions, self.labels)
         self.add(lambda _labels: text.lines())
         return distributions

@@ -18,6 +18,7 @@ class Observing:
 
     access_log: Which = "errors"
     access_log_lines_per_second: int = 100
+    counted_rows_per_second: float = 100_000
     mask: tuple[str, ...] = ()
     prediction_log: PredictionLogSettings | None = None
     feedback_rows: int = 0
@@ -34,6 +35,7 @@ def read(environment: Environment) -> Observing:
     return Observing(
         access_log=cast(Which, which),
         access_log_lines_per_second=int(number(environment, "MILLGATE_ACCESS_LOG_LINES_PER_SECOND", 100, 1e6)),
+        counted_rows_per_second=number(environment, "MILLGATE_COUNTED_ROWS_PER_SECOND", 100_000, 1e9),
         mask=tuple(name.strip() for name in names if name.strip()),
         prediction_log=_prediction_log(environment),
         feedback_rows=int(number(environment, "MILLGATE_FEEDBACK_ROWS", 0, 1e6)),
