@@ -1,5 +1,6 @@
 """A scikit-learn model's ONNX form: found in the volume, or made by a process of its own and read back as bytes."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -63,7 +64,11 @@ def _run(artefact: Path, digest: str, folder: Path, seconds: float) -> str:
     # Standard output belongs to our own log lines, and what a model prints is nobody's business. The pipe ends the
     # process with this one.
     process = subprocess.Popen(  # noqa: S603 - a module of ours, no shell
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env=os.environ | {"PYTHONHASHSEED": "0"},  # the converter walks over sets: their order shows in the file
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         code = process.wait(seconds)

@@ -70,6 +70,11 @@ def mixed_with_broken_example() -> dict:
     return mixed() | {"input_example": MIXED.head(1).assign(country="US")}
 
 
+def mixed_without_example() -> dict:
+    """Nothing tells which countries it knows."""
+    return {name: value for name, value in mixed().items() if name != "input_example"}
+
+
 def without_signature() -> dict:
     return {"onnx_model": numbers()["onnx_model"]}
 
