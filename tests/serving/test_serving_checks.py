@@ -324,9 +324,10 @@ def test_rows_may_be_json_lines_or_parquet(ask, tmp_path, suffix):
         ("age,amount,rate,group,label\n" + "1,1,1,1,1\n" * 599 + "1,1,1,1,\n", "row 599 has no 'label'"),
         ("age,amount,rate,group,label\n" + "1,1,1,1,maybe\n" * 600, "label of row 0 is not a number"),
         ("age,amount,rate,group,label\n" + "1,1,1,one,1\n" * 600, "group"),
-        ("age,amount,rate,group,label\n" + "1,1,1,1,1,1\n" * 600, "from row 0 on"),
+        ("age,amount,rate,group,label\n" + "1,1,1,1,1,1\n" * 600, "row 0: the line has 6 values"),
         ("age,amount,rate,label\n" + "1,1,1,1\n" * 600, "group"),
-        ("", "no row"),
+        ("age,amount,rate,group,label\n", "no row"),
+        ("", "no line with the names"),
     ],
 )
 def test_what_is_wrong_with_the_rows_is_named_and_blames_nobody(ask, tmp_path, content, named):

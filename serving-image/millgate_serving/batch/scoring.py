@@ -65,7 +65,7 @@ class Scorer:
         self._tensor = (signature.tensors[0].name or UNNAMED) if len(signature.tensors) == 1 else None
         kinds = {item.name: item for item in signature.inputs if isinstance(item, Column)}
         self._read: dict[str, Callable[[str], Any]] = {
-            name: _text_reader(item.type, required=item.required) for name, item in kinds.items()
+            name: text_reader(item.type, required=item.required) for name, item in kinds.items()
         }
         self._is_text = is_text
         self._names = (PREDICTION, *ready.engine.outputs[1:])
@@ -171,7 +171,7 @@ class _Failed(Exception):  # noqa: N818 - of some row, not of the batch
         self.message = message
 
 
-def _text_reader(kind: str, *, required: bool) -> Callable[[str], Any]:
+def text_reader(kind: str, *, required: bool) -> Callable[[str], Any]:
     """What text of a column's type stands for; what does not fit stays text, and is refused as text."""
     if kind == "boolean":
         return lambda text: {"true": True, "false": False, "": None}.get(text, text)

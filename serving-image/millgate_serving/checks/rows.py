@@ -1,33 +1,37 @@
 """Held-out rows from a file: what the model is asked, the truth beside it, and the segment each row belongs to."""
 
-import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from millgate_serving.batch.problem import BatchError
+from millgate_serving.batch.rows import Unreadable, reader
+from millgate_serving.batch.scoring import UNNAMED, text_reader
 from millgate_serving.checks.verdict import CheckReason, cannot_tell
 from millgate_serving.signature import Signature
 
 FOLDER = "millgate/checks"
 _SUFFIXES = (".csv", ".jsonl", ".parquet")
 _MAX_ROWS = 1_000_000
-_UNNAMED = "input"  # of a signature with one tensor that has no name
+_AT_ONCE = 10_000
 _WORDS = {"true": 1.0, "false": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`rows` as they stand in the file; `labels` and `segments` are as many, or none where not asked for."""
+    """`rows` as they stand in the file; `labels` and `segments` are as many, or none where not asked for.
+
+    `beside`: the columns of those. `is_text`: values are text, and a signature says what they stand for.
+    """
 
     file: str
     rows: list[dict[str, Any]]
     labels: list[Any]
     segments: list[str]
     beside: frozenset[str]
+    is_text: bool
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -38,14 +42,14 @@ class Evaluation:
         A label or a segment that is an input too (a segment often is) stays one. Ends the check with DataInvalid.
         """
         if len(signature.inputs) == 1 and signature.tensors:
-            name = signature.inputs[0].name or _UNNAMED
+            name = signature.inputs[0].name or UNNAMED
             return [self._tensor_row(number, row, name) for number, row in enumerate(self.rows)]
-        typed = _typed if Path(self.file).suffix == ".csv" else _as_it_is
-        kinds = {item.name: item.type for item in signature.inputs}
-        return [
-            {name: typed(row[name], kind) for name, kind in kinds.items() if row.get(name) is not None}
-            for row in self.rows
-        ]
+        names = [item.name for item in signature.inputs]
+        rows = [{name: row[name] for name in names if row.get(name) is not None} for row in self.rows]
+        if not self.is_text:
+            return rows
+        typed = {item.name: text_reader(item.type, required=item.required) for item in signature.columns}
+        return [{name: typed[name](text) for name, text in row.items()} for row in rows]
 
     def _tensor_row(self, number: int, row: dict[str, Any], name: str) -> Any:
         """One field that holds the row's list, or (in CSV) the numbers themselves in their order."""
@@ -67,7 +71,7 @@ def read(folder: Path, data: str, label: str = "", segment_by: str = "") -> Eval
     if not rows:
         raise _invalid(path, "there is no row in it")
     for name, option in ((label, "label"), (segment_by, "segmentBy")):
-        missing = next((number for number, row in enumerate(rows) if name and row.get(name) is None), None)
+        missing = next((number for number, row in enumerate(rows) if name and _is_missing(row.get(name))), None)
         if missing is not None:
             raise _invalid(path, f"row {missing} has no '{name}', which the option {option} names")
     return Evaluation(
@@ -76,6 +80,7 @@ def read(folder: Path, data: str, label: str = "", segment_by: str = "") -> Eval
         [row[label] for row in rows] if label else [],
         [_text(row[segment_by]) for row in rows] if segment_by else [],
         frozenset({label, segment_by}),
+        is_text=path.suffix == ".csv",
     )
 
 
@@ -104,72 +109,36 @@ def as_number(value: Any) -> float | None:
     """Of a boolean or a number, also as text; None of anything else."""
     if isinstance(value, bool | int | float):
         return float(value)
+    if str(value).lower() in _WORDS:
+        return _WORDS[str(value).lower()]
     try:
-        return _WORDS.get(str(value).lower()) if str(value).lower() in _WORDS else float(value)
+        return float(value)
     except (TypeError, ValueError):
         return None
 
 
-# Files
-
-
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    reader = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}.get(path.suffix)
-    if reader is None:
-        raise _invalid(path, "the file's name must end in .csv, .jsonl or .parquet")
-    number = 0
+    """As a batch reads them. Ends the check with DataInvalid."""
+    count = 0
     try:
-        for number, row in enumerate(reader(path)):
-            if number >= _MAX_ROWS:
-                raise _invalid(path, f"at most {_MAX_ROWS} rows")
-            if not isinstance(row, dict):
-                raise _invalid(path, f"row {number} is not an object")
-            yield row
-    except (OSError, UnicodeDecodeError, csv.Error, msgspec.DecodeError) as error:
-        raise _invalid(path, f"it cannot be read from row {number} on ({type(error).__name__})") from error
+        for chunk in reader(path).chunks(0, _AT_ONCE):
+            for row in chunk.rows:
+                if not isinstance(row, dict):
+                    why = row.error if isinstance(row, Unreadable) else "it is not an object"
+                    raise _invalid(path, f"row {count}: {why}")
+                yield row
+                count += 1
+            if count > _MAX_ROWS:
+                raise _invalid(path, f"it has more than the {_MAX_ROWS} rows that a check can hold")
+    except BatchError as error:
+        raise cannot_tell(CheckReason.DATA_INVALID, str(error).removeprefix("--input: ")) from error
+    except OSError as error:
+        raise _invalid(path, f"it cannot be read: {error.strerror}") from error
 
 
-def _csv(path: Path) -> Iterator[dict[str, Any]]:
-    """All is text; nothing is nothing."""
-    with path.open(newline="", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            if None in row:
-                raise csv.Error
-            yield {name: text or None for name, text in row.items()}
-
-
-def _typed(text: str, kind: str) -> Any:
-    """A file of text knows no types; what does not fit stays text, and is refused as text."""
-    try:
-        if kind == "boolean":
-            return {"true": True, "false": False}.get(text.lower(), text)
-        return {"integer": int, "long": int, "float": float, "double": float}.get(kind, str)(text)
-    except ValueError:
-        return text
-
-
-def _as_it_is(value: Any, _kind: str) -> Any:
-    return value
-
-
-def _json_lines(path: Path) -> Iterator[Any]:
-    with path.open("rb") as lines:
-        for line in lines:
-            if line.strip():
-                yield msgspec.json.decode(line)
-
-
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]  # noqa: PLC0415 - only in the full image
-    except ImportError as error:
-        raise _invalid(path, "this image cannot read Parquet: use the full image, CSV or JSON lines") from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                yield from batch.to_pylist()
-    except ArrowException as error:
-        raise _invalid(path, f"it cannot be read as Parquet ({type(error).__name__})") from error
+def _is_missing(value: Any) -> bool:
+    """In a file of text nothing is an empty text."""
+    return value is None or value == ""
 
 
 def _text(value: Any) -> str:

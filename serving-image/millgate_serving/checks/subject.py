@@ -15,11 +15,12 @@ from millgate_serving.checks.verdict import CheckEnded, CheckReason, cannot_tell
 from millgate_serving.describe import PREDICTIONS
 from millgate_serving.engine import Outputs
 from millgate_serving.failure import ExitCode, Reason, ServingError
+from millgate_serving.guard import OutputGuard
 from millgate_serving.loading import Progress, ReadyModel
 from millgate_serving.logs import described, log
 from millgate_serving.measured import output_names
 from millgate_serving.mlmodel import MlModel
-from millgate_serving.refusal import Refusal
+from millgate_serving.refusal import OutputRefused, Refusal
 from millgate_serving.settings import Settings
 
 _FOLDER = "stable"
@@ -156,11 +157,21 @@ class Asked:
             log("the model raised", level="error", role=self.subject.role, **described(error))
             message = f"raised {type(error).__name__} on the rows from {first} on"
             raise self.subject.at_fault(CheckReason.MODEL_RAISED, message) from error
+        if self.ready.guard is not None:
+            self._check_guard(self.ready.guard, outputs)
         for name, values in outputs:
             if len(values) != len(rows):
                 message = f"answered {len(rows)} rows with {len(values)} values of '{name}'"
                 raise self.subject.at_fault(CheckReason.MODEL_RAISED, message)
         return outputs
+
+    def _check_guard(self, guard: OutputGuard, outputs: Outputs) -> None:
+        """What a server would answer with an error is no answer here either."""
+        try:
+            guard.check(outputs)
+        except OutputRefused as refused:
+            message = f"broke its own rule on the rows: {refused.message}"
+            raise self.subject.at_fault(CheckReason.MODEL_RAISED, message) from refused
 
 
 def numbers(subject: Subject, values: Sequence[Any]) -> list[float]:
