@@ -12,16 +12,27 @@ from millgate_serving import cgroup
 # ONNX Runtime (since 1.29, on Linux too) and MLflow send usage data home unless they are told not to. A user's model is
 # nobody's business, so this is not a setting.
 _PRIVACY = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-_USAGE = "usage: millgate-serving [serve | preflight | check NAME | score --input FILE --output FILE | profile …]"
+_USAGE = (
+    "usage: millgate-serving [serve | preflight | health | check NAME | score --input FILE --output FILE | profile …]"
+)
 _WITH_WORDS = frozenset({"check", "profile", "score"})  # the commands that have further words
 
 
 def main() -> None:
     """Exit code 0, 1 (the model cannot be served) or 75 (nothing can be said about the model)."""
     command = sys.argv[1] if len(sys.argv) > 1 else "serve"
-    if (len(sys.argv) > 2 and command not in _WITH_WORDS) or command not in {"serve", "preflight", *_WITH_WORDS}:
+    if (len(sys.argv) > 2 and command not in _WITH_WORDS) or command not in {
+        "serve",
+        "preflight",
+        "health",
+        *_WITH_WORDS,
+    }:
         print(_USAGE, file=sys.stderr)  # noqa: T201 - a command line
         raise SystemExit(2)
+    if command == "health":
+        from millgate_serving import health  # noqa: PLC0415 - nothing else is needed for it
+
+        raise SystemExit(health.run())
     # Before the libraries are imported, which read these at once.
     os.environ.update(_PRIVACY)
     # A pod has the cores that it was given; the libraries count those of the node.

@@ -1,11 +1,15 @@
 """The image and its page: requirements are those of uv.lock, by hash, and nothing that users meet is undocumented."""
 
 import re
+import socket
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+from serving_process import COMMAND, START_SECONDS, environment
 
+from millgate_serving import __version__
 from millgate_serving.failure import Reason, ServingError
 from millgate_serving.measured import Measured, Place, Variable
 from millgate_serving.metrics import Metrics
@@ -19,10 +23,14 @@ for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]:
     LOCK.setdefault(package["name"], []).append(package)
 
 
-def needed(extra: str | None) -> set[tuple[str, str]]:
+def needed(*extras: str) -> set[tuple[str, str]]:
     """Name and version of everything that the lock gives to the package, whatever the platform."""
     (root,) = LOCK["millgate-serving"]
-    found, todo = set(), [*root["dependencies"], *root["optional-dependencies"].get(extra, [])]
+    if extras == ("sbom",):  # a tool of the build, not a dependency of ours
+        found, todo = set(), [*root["dev-dependencies"]["sbom"]]
+    else:
+        found, todo = set(), [*root["dependencies"]]
+        todo += [package for extra in extras for package in root["optional-dependencies"][extra]]
     while todo:
         wanted = todo.pop()
         for package in LOCK[wanted["name"]]:
@@ -37,13 +45,16 @@ def needed(extra: str | None) -> set[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("file", "extra"), [("requirements-fast.txt", None), ("requirements-full.txt", "full")])
-def test_the_pinned_requirements_are_in_step_with_the_lock(file, extra):
+@pytest.mark.parametrize(
+    ("file", "extras"),
+    [("requirements-fast.txt", ()), ("requirements-full.txt", ("full", "otel")), ("requirements-sbom.txt", ("sbom",))],
+)
+def test_the_pinned_requirements_are_in_step_with_the_lock(file, extras):
     """When this fails: serving-image/requirements.sh"""
     text = (IMAGE / file).read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip()]
     pinned = {tuple(re.match(r"([\w.-]+)==([^ ;]+)", line).groups()): line for line in lines}
-    assert set(pinned) == needed(extra)
+    assert set(pinned) == needed(*extras)
     for (name, version), line in pinned.items():
         (package,) = (p for p in LOCK[name] if p["version"] == version)
         locked = {wheel["hash"] for wheel in [*package.get("wheels", []), *filter(None, [package.get("sdist")])]}
@@ -54,10 +65,29 @@ def test_the_default_image_is_the_full_one_and_runs_without_root_or_shell():
     text = (IMAGE / "Containerfile").read_text()
     stages = re.findall(r"^FROM (\S+) AS (\S+)$", text, re.MULTILINE)
     assert stages[-1] == ("base", "full")
-    assert {base for base, _ in stages} == {"python:3.11-slim-bookworm", "base"}
+    assert {base for base, _ in stages} == {"python:3.11-slim-bookworm", "base", "sbom"}
     assert re.findall(r"^USER (.*)$", text, re.MULTILINE)[-1] == "10001:10001"
     assert re.search(r'^ENTRYPOINT \["millgate-serving"\]$', text, re.MULTILINE)
-    assert text.count("--require-hashes") == text.count("pip install") == 2
+    assert text.count("--require-hashes") == text.count("pip install") == 3
+
+
+def test_both_images_bring_their_bill_of_materials_and_a_health_check_without_a_shell():
+    text = (IMAGE / "Containerfile").read_text()
+    for target in ("fast", "full"):
+        stage = text.partition(f"FROM base AS {target}\n")[2].partition("\nFROM ")[0]
+        assert f"COPY --from=sbom-{target} /millgate-serving.cdx.json " in stage
+    assert re.search(r'^HEALTHCHECK .* CMD \["millgate-serving", "health"\]$', text, re.MULTILINE)
+    assert f"ARG VERSION={__version__}" in text
+
+
+def test_the_container_is_healthy_while_its_server_is_ready(numbers):
+    def ends(port: int) -> int:
+        variables = environment(numbers.folder, MILLGATE_PORT=port)
+        return subprocess.run([COMMAND, "health"], env=variables, timeout=START_SECONDS, check=False).returncode
+
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        assert (ends(numbers.port), ends(nobody.getsockname()[1])) == (0, 1)
 
 
 ENDS = ("_category_total", "_missing_total")
