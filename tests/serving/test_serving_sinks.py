@@ -1,6 +1,7 @@
 """What observes requests: nothing blocks, nothing grows, nothing that is masked is kept, what is lost is counted."""
 
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -9,16 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import millgate_serving
 from millgate_serving import observing
 from millgate_serving.access_log import Clock
 from millgate_serving.background import Background
 from millgate_serving.constraints import Constraints, InputRules
 from millgate_serving.exchange import Exchange
 from millgate_serving.failure import ServingError
+from millgate_serving.metrics import Metrics
 from millgate_serving.named_values import MASK, Mask, NamedValues
 from millgate_serving.prediction_log import Identity, PredictionLog, PredictionLogSettings, RotatingFiles
 from millgate_serving.profile import Profile
 from millgate_serving.segments import MIXED, NOT_READ, of_model
+from millgate_serving.settings import read as read_settings
 from millgate_serving.signature import Column, Signature, Tensor
 from millgate_serving.summary import OTHER, Categorical, Numeric
 from millgate_serving.tracing import Parent, parent_of
@@ -311,3 +315,14 @@ def test_the_clock_tells_milliseconds_of_the_right_second():
         "2026-06-21T00:00:01.250+00:00",
         "2026-06-21T00:00:00.500+00:00",
     ]
+
+
+def test_every_reason_for_which_a_request_is_refused_has_its_series_from_the_start():
+    """A first refusal must be an increase, not a series that begins at one."""
+    settings = read_settings({"MILLGATE_MODEL_NAME": "m", "MILLGATE_MODEL_PATH": "/m"})
+    text = Metrics(settings).exposition().decode()
+    there = set(re.findall(r'millgate_requests_rejected_total{.*reason="(\w+)"} 0', text))
+    package = Path(millgate_serving.__file__).parent
+    used = {word for file in package.glob("*.py") for word in re.findall(r'reason="(\w+)"', file.read_text())}
+    assert {"NotLoaded", "TooLarge", "DeadlineExceeded"} <= used
+    assert used <= there
