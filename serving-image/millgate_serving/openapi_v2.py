@@ -12,7 +12,7 @@ _BINARY = "application/octet-stream"
 _WORDS = (
     "The shape counts the data, which is flat and row-major or nested as the shape is. A tensor of a column has the "
     "shape [rows] or [rows, 1]. With the header Inference-Header-Content-Length the body is so many bytes of JSON and "
-    "then raw little-endian tensors, whose parameter binary_data_size stands in place of data."
+    "then raw little-endian tensors, whose parameter binary_data_size stands in place of data; FP16 has no other form."
 )
 _LENGTH: Schema = {
     "name": "Inference-Header-Content-Length",
@@ -102,7 +102,7 @@ def components(fields: Sequence[Field], outputs: Sequence[str]) -> dict[str, Sch
 
 
 def _request_tensor(field: Field) -> Schema:
-    data = {"type": "array", "items": {"anyOf": [schemas.element(field), {"type": "array"}]}}
+    data = {"type": "array", "items": {"anyOf": [schemas.element(field), {"type": "array", "items": {}}]}}
     return {
         "title": f"Input {field.name}",
         "type": "object",
