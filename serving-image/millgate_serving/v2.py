@@ -36,6 +36,7 @@ class V2:
     protocol = "v2"
 
     def __init__(self, ready: ReadyModel, model_name: str, model_version: str) -> None:
+        self._name, self._version = model_name, model_version
         signature, engine = ready.model.signature, ready.engine
         self._inputs = Inputs(
             ready.fields,
@@ -64,6 +65,10 @@ class V2:
 
     def decode(self, body: bytes, headers: Headers) -> Call:
         request, blobs = read(body, headers)
+        if request.model_name is not None and request.model_name != self._name:
+            raise Refusal(400, f"model_name: must be {self._name}, or left out")
+        if request.model_version is not None and request.model_version != self._version:
+            raise Refusal(400, f"model_version: must be {self._version}, or left out")
         chosen = self._outputs.chosen(request)
         arrays, rows = self._inputs.read(request.inputs, blobs)
         return Call(arrays, rows, _Wants(chosen, None if request.id is UNSET else request.id))

@@ -17,7 +17,7 @@ from millgate_serving.wording import not_understood
 
 HEADER_LENGTH: Final = b"inference-header-content-length"
 _MAX_LENGTH = 2**31 - 1
-_REQUEST_FIELDS = ("id", "parameters", "inputs", "outputs")
+_REQUEST_FIELDS = ("id", "model_name", "model_version", "parameters", "inputs", "outputs")
 _INPUT_FIELDS = ("name", "shape", "datatype", "parameters", "data")
 _OUTPUT_FIELDS = ("name", "parameters")
 
@@ -58,9 +58,13 @@ class _Parameters(Struct, gc=False):
 
 
 class Request(Struct, forbid_unknown_fields=True, gc=False):
+    """KServe's client repeats the model's name, as the protocol's gRPC form has it."""
+
     inputs: Annotated[list[InputTensor], Meta(min_length=1)]
     outputs: list[RequestedOutput] | None = None
     id: str | UnsetType = UNSET
+    model_name: str | None = None
+    model_version: str | None = None
     parameters: _Parameters | None = None
 
 

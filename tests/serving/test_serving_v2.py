@@ -165,6 +165,11 @@ def test_an_optional_input_may_be_null_or_left_out(every_type, left_out):
     assert outputs(infer(every_type, {"inputs": inputs}))["optional_out"] == [None]
 
 
+def test_the_models_own_name_may_be_repeated_in_the_body_as_kserve_does(numbers):
+    request = {"inputs": columns([ROW]), "model_name": "fraud", "model_version": "8"}
+    assert infer(numbers, request).status == 200
+
+
 def test_only_the_outputs_that_are_asked_for_are_answered_in_their_order(numbers):
     request = {"inputs": columns([ROW]), "outputs": [{"name": "probabilities"}, {"name": "label"}]}
     assert list(outputs(infer(numbers, request))) == ["probabilities", "label"]
@@ -227,7 +232,9 @@ ERRORS = [
     ({"inputs": {}}, "inputs: expected 'array'"),
     ({"inputs": [5]}, "inputs[0]: expected 'object'"),
     ({"inputs": columns([ROW]), "id": 5}, "id: expected 'string'"),
-    ({"inputs": columns([ROW]), "rows": []}, "unknown field 'rows'; allowed: id, parameters, inputs, outputs"),
+    ({"inputs": columns([ROW]), "rows": []}, "unknown field 'rows'; allowed: id, model_name, model_version"),
+    ({"inputs": columns([ROW]), "model_name": "other"}, "model_name: must be fraud, or left out"),
+    ({"inputs": columns([ROW]), "model_version": "7"}, "model_version: must be 8, or left out"),
     ({"inputs": columns([ROW])[:3]}, "inputs: missing input 'd'"),
     ({"inputs": columns([ROW]) + columns([ROW])[:1]}, "inputs[4].name: each input may be given once"),
     ({"inputs": columns([ROW]), "outputs": [{"name": SECRET}]}, "outputs[0].name: must be one of label, probabilities"),

@@ -174,7 +174,7 @@ SERVERS = (
         "ONNX Runtime",
         (),
         "/readyz",
-        (ours.guarded(v2_json(_V2, "")), ours.guarded(v2_binary(_V2, ""))),
+        (ours.guarded(v2_json(_V2, "input")), ours.guarded(v2_binary(_V2, "input"))),
         _millgate("tensor", everything=True),
         note="Open Inference Protocol v2",
     ),
