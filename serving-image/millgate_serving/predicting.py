@@ -25,6 +25,7 @@ from millgate_serving.asgi import (
     error_body,
     read_body,
 )
+from millgate_serving.batching import batched
 from millgate_serving.distributions import Distributions
 from millgate_serving.engine import Outputs
 from millgate_serving.exchange import Exchange, Sink
@@ -112,6 +113,7 @@ class Predicting:
     def serve(self, ready: ReadyModel, distributions: Distributions) -> None:
         """From now on requests are answered by this model."""
         self.distributions = distributions
+        ready = batched(ready, self._settings.protection.max_batch_rows)
         if isinstance(ready.engine, Stoppable):
             self.runner.stop = ready.engine.stop
         self._metrics.add(protection_metrics.lines_of(self.runner, time.monotonic, ready.guard, self._answers))

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from millgate_serving.variables import Environment, invalid, number, path
 
+_CALLS_IN_BATCHES = 16
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
@@ -30,7 +32,8 @@ class Protection:
 
     `rate_per_second` and `rate_burst` are requests of one client; 0 is no limit. `deadline_seconds` is from a complete
     request to its answer; 0 is none. A call of the model that is still running `stuck_seconds` after its deadline
-    fails the liveness probe. `concurrency` calls of a slow model run at once while `queue` more wait.
+    fails the liveness probe. `concurrency` calls of a slow model run at once while `queue` more wait; with batches
+    (`max_batch_rows`) these are the requests that one call may gather.
     """
 
     api_keys_file: Path | None = None
@@ -44,11 +47,14 @@ class Protection:
     queue: int = 64
     max_connections: int = 1000
     cache_bytes: int = 0
+    max_batch_rows: int = 0
 
 
 def read(environment: Environment) -> Protection:
     """Raises ServingError InvalidConfiguration that names the variable."""
     rate = number(environment, "MILLGATE_RATE_PER_SECOND", 0, 1e6)
+    batch_rows = int(number(environment, "MILLGATE_MAX_BATCH_ROWS", 0, 100_000))
+    calls = _CALLS_IN_BATCHES if batch_rows else 1
     return Protection(
         api_keys_file=path(environment, "MILLGATE_API_KEYS_FILE"),
         tokens=_tokens(environment),
@@ -57,10 +63,11 @@ def read(environment: Environment) -> Protection:
         rate_burst=_at_least_one(environment, "MILLGATE_RATE_BURST", max(1.0, rate), 1e6),
         deadline_seconds=number(environment, "MILLGATE_DEADLINE_SECONDS", 30, 86400),
         stuck_seconds=number(environment, "MILLGATE_STUCK_SECONDS", 60, 86400),
-        concurrency=int(_at_least_one(environment, "MILLGATE_CONCURRENCY", 1, 256)),
+        concurrency=int(_at_least_one(environment, "MILLGATE_CONCURRENCY", calls, 256)),
         queue=int(number(environment, "MILLGATE_QUEUE", 64, 100_000)),
         max_connections=int(_at_least_one(environment, "MILLGATE_MAX_CONNECTIONS", 1000, 1e6)),
         cache_bytes=int(number(environment, "MILLGATE_CACHE_BYTES", 0, 2**40)),
+        max_batch_rows=batch_rows,
     )
 
 

@@ -65,7 +65,7 @@ class Tokens:
         client = str(claims["sub"])[:_LONGEST_CLIENT]
         if self._rules.scope and self._rules.scope not in _scopes(claims):
             challenge = ((b"www-authenticate", b'Bearer error="insufficient_scope"'),)
-            raise Refusal(403, f"the token needs the scope '{self._rules.scope}'", challenge, "scope")
+            raise Refusal(403, f"the token needs the scope '{self._rules.scope}'", challenge, "Forbidden")
         self._remembered[digest] = (expires_at, client)
         if len(self._remembered) > self._most_remembered:
             del self._remembered[next(iter(self._remembered))]
@@ -86,7 +86,7 @@ class Tokens:
                 options={"require": ["exp", "sub", "aud"]},
             )
         except Exception as error:  # noqa: BLE001 - whatever a library says of what a client sent, it is no token
-            raise Refusal(401, _explained(error), _CHALLENGE, "token") from None
+            raise Refusal(401, _explained(error), _CHALLENGE, "Unauthenticated") from None
         return claims
 
     def _key_for(self, header: dict[str, Any]) -> Key:
