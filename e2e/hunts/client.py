@@ -31,7 +31,14 @@ def main() -> int:
 def _generate(programs: Path, target: Target, folder: Path) -> None:
     settings = folder / "generator.yaml"
     settings.write_text("post_hooks: []\n")
-    where = ["--url", f"{target.url}/openapi.json", "--output-path", folder / "generated_client", "--meta", "none"]
+    where: list[str | Path] = [
+        "--url",
+        f"{target.url}/openapi.json",
+        "--output-path",
+        folder / "generated_client",
+        "--meta",
+        "none",
+    ]
     words: list[str | Path] = [programs / "openapi-python-client", "generate", *where, "--config", settings]
     done = subprocess.run([*words, "--fail-on-warning"], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -40,7 +47,7 @@ def _generate(programs: Path, target: Target, folder: Path) -> None:
 
 def _asked(programs: Path, target: Target, folder: Path) -> dict[str, object]:
     paths = os.pathsep.join([str(folder), str(REPO_ROOT)])
-    words = [programs / "python", "-m", "e2e.hunts.generated", target.url]
+    words: list[str | Path] = [programs / "python", "-m", "e2e.hunts.generated", target.url]
     done = subprocess.run(words, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False)
     if done.returncode:
         raise HuntError(f"the generated client failed: {done.stderr}")
