@@ -249,3 +249,19 @@ def test_a_log_that_nobody_reads_stops_no_request(saved_models, tmp_path):
         server.terminate()
         server.resume_reading()
         assert server.exit_code() == 0
+
+
+def test_what_is_buffered_when_a_server_is_stopped_is_written(saved_models, tmp_path):
+    variables = {"MILLGATE_ACCESS_LOG": "all", "MILLGATE_PREDICTION_LOG_DIR": tmp_path / "log"}
+    with serving(tmp_path, MILLGATE_MODEL_PATH=saved_models("numbers"), **variables) as server:
+        server.wait_ready()
+        body = json.dumps({"rows": [{"a": 1, "b": 1, "c": 1, "d": 1}]}).encode()
+        for number in range(20):
+            server.request("POST", "/predict", body, x_request_id=f"last-{number}")
+        server.terminate()
+        assert server.exit_code() == 0
+        expected = {f"last-{number}" for number in range(20)}
+        server.event("stopped")
+        assert {event["requestId"] for event in server.events if event["event"] == "request"} == expected
+        kept = [json.loads(line) for file in (tmp_path / "log").iterdir() for line in file.read_text().splitlines()]
+        assert {record["requestId"] for record in kept} == expected
