@@ -21,6 +21,7 @@ VARIANTS: dict[str, Json] = {
             "defaultServingImage": "registry.example/millgate/serving:0.1.0",
             "allowedImagePrefixes": ["registry.example/ml/"],
             "allowCodeExecution": True,
+            "modelCache": {"claimName": "millgate-models", "gibibytes": 5},
         },
         "image": {"repository": "registry.example/operator", "digest": f"sha256:{'0' * 64}"},
         "imagePullSecrets": [{"name": "registry"}],

@@ -57,7 +57,9 @@ def assert_restricted(pod: Json, claims: tuple[str, ...] = ()) -> None:
     assert security["runAsUser"] >= 10000
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     mounted = [volume for volume in pod["volumes"] if set(volume) != {"name", "emptyDir"}]
-    assert [volume["persistentVolumeClaim"] for volume in mounted] == [
+    cache = [volume["persistentVolumeClaim"] for volume in mounted if volume["name"] == "cache"]
+    assert cache in ([], [{"claimName": any_.CACHE.claim_name}])
+    assert [volume["persistentVolumeClaim"] for volume in mounted if volume["name"] != "cache"] == [
         {"claimName": claim, "readOnly": True} for claim in claims
     ]
     assert pod["enableServiceLinks"] is False

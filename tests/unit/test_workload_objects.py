@@ -1,5 +1,6 @@
 """What a revision's objects look like: the contract with the serving image, with Prometheus and with people."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from millgate.workload.jobs import GateVisit, gate_job, preflight_job
 from millgate.workload.revision import baseline_deployment, deployment, revision_service
 from millgate.workload.settings import UnknownRegistryError, WorkloadSettings
 from tests.unit.workload_objects import (
+    CACHE,
     DEFAULT_IMAGE,
     DIGEST,
     MODEL,
@@ -118,6 +120,29 @@ def test_baseline_pods_are_those_of_the_revision_under_a_name_of_their_own() -> 
     assert live.items() <= labels.items(), "an open live Service reaches them"
     assert not revision_service(PARENT, plain.hash)["spec"]["selector"].items() <= labels.items()
     assert not own["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_pods_can_tell_which_file_has_changed_since_the_preflight() -> None:
+    wanted = deployment(PARENT, revision(), DIGEST, 4, SETTINGS, "ab12cd34")
+    assert env_of(wanted)["MILLGATE_MODEL_FINGERPRINT"] == "ab12cd34"
+    assert "MILLGATE_MODEL_FINGERPRINT" not in env_of(rendered(revision(), DIGEST))
+
+
+def test_pods_mount_the_cache_that_the_platform_offers_and_may_write_to_it() -> None:
+    offered = replace(SETTINGS, cache=CACHE)
+    for wanted in (rendered(revision(), DIGEST, offered), preflight_job(PARENT, revision(), None, 1, offered)):
+        pod = pod_of(wanted)
+        assert pod["volumes"][-1] == {"name": "cache", "persistentVolumeClaim": {"claimName": "millgate-models"}}
+        assert container_of(wanted)["volumeMounts"][-1] == {"name": "cache", "mountPath": "/cache"}
+        assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
+        assert env_of(wanted)["MILLGATE_CACHE_DIR"] == "/cache"
+        assert env_of(wanted)["MILLGATE_CACHE_GIB"] == "5"
+
+
+def test_a_model_that_is_part_of_its_image_needs_no_cache() -> None:
+    wanted = rendered(revision(model=baked_in(), image="a/b:1"), None, replace(SETTINGS, cache=CACHE))
+    assert "cache" not in [volume["name"] for volume in pod_of(wanted)["volumes"]]
+    assert "MILLGATE_CACHE_DIR" not in env_of(wanted)
 
 
 def test_without_a_known_digest_none_is_demanded() -> None:

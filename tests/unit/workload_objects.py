@@ -21,10 +21,11 @@ from millgate.api.spec import (
 from millgate.workload.checks import Compared, Pinned
 from millgate.workload.jobs import GateVisit
 from millgate.workload.parent import Parent
-from millgate.workload.settings import WorkloadSettings
+from millgate.workload.settings import CacheSettings, WorkloadSettings
 
 REGISTRY_URI = "http://mlflow.models.svc:5000"
 SETTINGS = WorkloadSettings(registries={"default": REGISTRY_URI})
+CACHE = CacheSettings("millgate-models", 5)
 PARENT = Parent("fraud", "risk", "0d9a-uid")
 DIGEST = "sha256:" + "ab" * 32
 DEFAULT_IMAGE = "registry.example/serving:1.0.0"
@@ -105,7 +106,10 @@ models = st.builds(
 revisions = st.builds(revision_of, models, servers, st.just(DEFAULT_IMAGE))
 parents = st.builds(Parent, parent_name, dns_label, st.uuids().map(str))
 settings = st.builds(
-    WorkloadSettings, registries=st.just({"default": REGISTRY_URI}), allow_code_execution=st.booleans()
+    WorkloadSettings,
+    registries=st.just({"default": REGISTRY_URI}),
+    allow_code_execution=st.booleans(),
+    cache=st.none() | st.just(CACHE),
 )
 digests = optional(st.just(DIGEST))
 compared = st.builds(Compared, st.builds(Pinned, revisions, digests), st.none() | st.builds(Pinned, revisions, digests))

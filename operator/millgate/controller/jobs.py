@@ -55,7 +55,10 @@ def preflight_report(job: Json, pods: Sequence[Json]) -> JobReport:
         reason, message = reason or end.words.reason or Reason.JOB_CANNOT_TELL, end.words.message or message
     elif code is not None and code != PASSED:
         code = CANNOT_TELL if code in _ENDED_FROM_OUTSIDE and reason is not Reason.OUT_OF_MEMORY else FAILED
-    return JobReport(exit_code=code, reason=reason, message=message, digest=end.words.digest, attempt=attempt)
+    digest, fingerprint = end.words.digest, end.words.fingerprint
+    return JobReport(
+        exit_code=code, reason=reason, message=message, digest=digest, fingerprint=fingerprint, attempt=attempt
+    )
 
 
 def gate_verdict(job: Json, pods: Sequence[Json]) -> GateStatus:

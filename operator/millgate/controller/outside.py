@@ -10,7 +10,7 @@ from millgate.controller.telemetry import Key
 from millgate.evidence.reader import EvidenceReader
 from millgate.sources.prometheus import Prometheus, authorisation
 from millgate.sources.registry import MlflowRegistry
-from millgate.workload.settings import WorkloadSettings
+from millgate.workload.settings import CacheSettings, WorkloadSettings
 
 
 def metrics(config: Config) -> Prometheus | None:
@@ -45,4 +45,7 @@ def workload_settings(config: Config) -> WorkloadSettings:
     return WorkloadSettings(
         registries={registry.name: registry.pods_uri for registry in config.registries},
         allow_code_execution=config.allow_code_execution,
+        cache=CacheSettings(config.model_cache.claim_name, config.model_cache.gibibytes)
+        if config.model_cache
+        else None,
     )

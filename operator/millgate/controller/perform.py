@@ -98,10 +98,9 @@ class _Performer:
         """The Deployment first: its pods take longest."""
         name = workload_name(self._parent.name, action.revision.hash)
         if self._found(DEPLOYMENT, name) is None:
-            await self._create(
-                DEPLOYMENT,
-                deployment(self._parent, action.revision, action.digest, action.replicas, self._settings),
-            )
+            revision, digest, fingerprint = action.revision, action.digest, action.fingerprint
+            made = deployment(self._parent, revision, digest, action.replicas, self._settings, fingerprint)
+            await self._create(DEPLOYMENT, made)
         else:
             await self._scale(name, action.replicas)
         await self._put(SERVICE, revision_service(self._parent, action.revision.hash))

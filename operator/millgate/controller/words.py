@@ -19,6 +19,7 @@ class LastWords:
     message: str = ""
     reason: Reason | None = None
     digest: str | None = None
+    fingerprint: str | None = None
     finding: Finding | None = None
 
 
@@ -48,10 +49,17 @@ def last_words(text: str | None) -> LastWords:
     # That a bound was exceeded the sentence of a check says with figures; why it could not tell is said by the word.
     if word is not None and reason is None and (finding is None or finding.verdict != "Fail"):
         message = one_line(f"{word}: {message}")
-    return LastWords(message, reason, _digest(document.get("digest")), finding)
+    digest, fingerprint = _digest(document.get("digest")), _fingerprint(document.get("fingerprint"))
+    return LastWords(message, reason, digest, fingerprint, finding)
 
 
 def _digest(value: Any) -> str | None:
     algorithm, _, digits = value.partition(":") if isinstance(value, str) else ("", "", "")
     ok = algorithm == "sha256" and len(digits) == 64 and set(digits) <= set("0123456789abcdef")
+    return value if ok else None
+
+
+def _fingerprint(value: Any) -> str | None:
+    """Of at most 64 files; see the serving image's report."""
+    ok = isinstance(value, str) and 0 < len(value) <= 256 and set(value) <= set("0123456789abcdef")
     return value if ok else None

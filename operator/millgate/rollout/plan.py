@@ -16,6 +16,7 @@ class EnsureRevision:
     revision: Revision
     digest: str | None
     replicas: int
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)

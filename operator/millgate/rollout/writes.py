@@ -90,7 +90,8 @@ def _stepping(snapshot: Snapshot, status: Status) -> Writes:
         first += _ensure_stable(snapshot, stable)
     revision = _revision(snapshot, candidate)
     if revision is not None:
-        first.append(EnsureRevision(revision, candidate.digest, candidate_size(snapshot.spec, steps, index)))
+        size = candidate_size(snapshot.spec, steps, index)
+        first.append(EnsureRevision(revision, candidate.digest, size, candidate.fingerprint))
     first += _ensure_baseline(snapshot, status)
     if rollout.step_start_time is None:
         return Writes(tuple(first))
@@ -157,7 +158,9 @@ def _all_to(snapshot: Snapshot, track: Track) -> tuple[Action, ...]:
 def _ensure_stable(snapshot: Snapshot, stable: Track) -> tuple[Action, ...]:
     size = stable_size(snapshot.spec)
     revision = _revision(snapshot, stable)
-    return (EnsureRevision(revision, stable.digest, size),) if revision is not None else ()
+    if revision is None:
+        return ()
+    return (EnsureRevision(revision, stable.digest, size, stable.fingerprint),)
 
 
 def _ensure_baseline(snapshot: Snapshot, status: Status) -> tuple[Action, ...]:

@@ -12,7 +12,7 @@ from millgate.api.spec import Job, ModelSource
 from millgate.workload.jobs import GateVisit, gate_metadata, job_object
 from millgate.workload.parent import Parent, server_selector
 from millgate.workload.pod import container, environment, pod_spec, resources
-from millgate.workload.revision import model_environment, model_folders, tracking_uri
+from millgate.workload.revision import model_environment, model_folders, tracking_uri, with_cache
 from millgate.workload.settings import WorkloadSettings
 
 Json = dict[str, Any]
@@ -74,7 +74,8 @@ def check_job(
         args=[CHECK_ARGUMENT, WORDS[preset]],
         resources=resources(job.resources) if job.resources else _shared(resources(server.resources), preset),
     )
-    pod = pod_spec(server, made, folders, restartPolicy="Never")
+    pod = with_cache(pod_spec(server, made, folders, restartPolicy="Never"), revision, settings)
+    (made,) = pod["containers"]
     if job.data_claim is not None:
         made["volumeMounts"].append({"name": DATA_VOLUME, "mountPath": DATA_FOLDER, "readOnly": True})
         claim = {"claimName": job.data_claim, "readOnly": True}

@@ -22,7 +22,7 @@ from millgate.api.revision import Revision
 from millgate.api.spec import Job, Server
 from millgate.workload.parent import Parent, revision_labels
 from millgate.workload.pod import container, environment, pod_spec, resources
-from millgate.workload.revision import TEMPORARY_FOLDER, model_environment, model_folders
+from millgate.workload.revision import TEMPORARY_FOLDER, model_environment, model_folders, with_cache
 from millgate.workload.settings import WorkloadSettings
 
 Json = dict[str, Any]
@@ -52,6 +52,7 @@ def preflight_job(
         folders,
         restartPolicy="Never",
     )
+    pod = with_cache(pod, revision, settings)
     metadata = parent.metadata(
         preflight_job_name(parent.name, revision.hash, attempt),
         revision_labels(revision.hash, COMPONENT_PREFLIGHT),
