@@ -94,8 +94,8 @@ def test_both_models_are_named_with_the_content_that_their_preflights_saw() -> N
         "MILLGATE_STABLE_MODEL_VERSION": "7",
         "MILLGATE_STABLE_MODEL_SOURCE": "models:/m-0",
         "MILLGATE_STABLE_MODEL_DIGEST": OLD_DIGEST,
-        "MILLGATE_STABLE_TRACKING_URI": REGISTRY_URI,
     }
+    assert env["MLFLOW_TRACKING_URI"] == REGISTRY_URI
 
 
 @pytest.mark.parametrize("stable", [None, Pinned(revision(model=baked_in(), image="a/b:1"), None)])
@@ -111,6 +111,14 @@ def test_a_stable_version_of_a_registry_that_is_gone_is_refused() -> None:
     asked = GateVisit("g", Job(preset=JobPreset.ACCURACY), "checks", 5)
     job = check_job(PARENT, Compared(Pinned(revision(), DIGEST), elsewhere), asked, known, None)
     assert env_of(job)["MILLGATE_STABLE_TRACKING_URI"] == "http://old:5000"
+
+
+def test_the_registry_of_stable_is_named_where_the_candidate_has_none() -> None:
+    asked = GateVisit("g", Job(preset=JobPreset.ACCURACY), "checks", 5)
+    candidate = Pinned(revision(model=baked_in(), image="a/b:1"), None)
+    env = env_of(check_job(PARENT, Compared(candidate, STABLE), asked, SETTINGS, None))
+    assert "MLFLOW_TRACKING_URI" not in env
+    assert env["MILLGATE_STABLE_TRACKING_URI"] == REGISTRY_URI
 
 
 def test_options_are_handed_on_as_they_are_written() -> None:

@@ -64,7 +64,7 @@ def check_job(
     server, folders = revision.server, model_folders(revision)
     preset = job.preset or JobPreset.SMOKE_PREDICTIONS
     own = model_environment(revision, compared.candidate.digest, settings)
-    own |= _stable_environment(compared.stable, settings)
+    own |= _stable_environment(compared, settings)
     own["MILLGATE_CHECK_OPTIONS"] = _options(job, peak)
     made = container(
         COMPONENT_GATE,
@@ -86,17 +86,22 @@ def check_job(
     return job_object(metadata, pod, job.deadline_seconds)
 
 
-def _stable_environment(stable: Pinned | None, settings: WorkloadSettings) -> dict[str, str]:
-    """A model that is baked into an image can be fetched by nobody: for a check it is as if there were no stable."""
+def _stable_environment(compared: Compared, settings: WorkloadSettings) -> dict[str, str]:
+    """A model that is baked into an image can be fetched by nobody: for a check it is as if there were no stable.
+
+    Its registry is named only where it is another one: a pod may have been given an address of its own for the usual.
+    """
+    stable = compared.stable
     if stable is None or stable.revision.model.source is not ModelSource.MLFLOW:
         return {}
-    model = stable.revision.model
+    model, ours = stable.revision.model, compared.candidate.revision.model
+    elsewhere = (model.source, model.registry) != (ours.source, ours.registry)
     named = {
         "MILLGATE_STABLE_MODEL_NAME": model.name,
         "MILLGATE_STABLE_MODEL_VERSION": model.version,
         "MILLGATE_STABLE_MODEL_SOURCE": model.source_uri,
         "MILLGATE_STABLE_MODEL_DIGEST": stable.digest,
-        "MILLGATE_STABLE_TRACKING_URI": tracking_uri(model, settings),
+        "MILLGATE_STABLE_TRACKING_URI": tracking_uri(model, settings) if elsewhere else None,
     }
     return {name: value for name, value in named.items() if value is not None}
 
