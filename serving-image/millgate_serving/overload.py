@@ -1,9 +1,10 @@
 """Sheds requests that have waited for the event loop, as soon as the waiting is no burst but lasts.
 
-Where a model is fast it runs on the loop, so the queue is the loop's own: requests that were read and wait for their
-turn. A burst may wait long, as it ends. When the loop has been late again and again, only those that waited shortly
-are answered, and the rest is told at once to come back later: what is answered stays near the capacity, and nobody
-waits for nothing (the two limits are those of CoDel, Nichols and Jacobson 2012).
+Where a model is fast it runs on the loop, so the queue is the loop's own: it reads from all connections that have
+something, and then answers in rounds. A burst may wait long, as it ends. When the loop has been late again and again, a
+round may only last shortly, and the rest of it is told at once to come back later: what is answered stays near the
+capacity, and nobody waits for nothing (that there are two limits is CoDel's idea, Nichols and Jacobson 2012). Time
+counts from the beginning of a round, not from the reading, so that a server that gets little of its core answers some.
 
 A refusal costs 25 us, nearly all of it HTTP. Of five times the capacity four are refused for each that is answered, so
 where a call of the model takes less than twice as long as those four, refusing only takes time from answering. Such a
@@ -32,9 +33,10 @@ def overloaded(message: str, after_seconds: int = 1) -> Refusal:
 
 
 class Overload:
-    """Judges by the time between reading a request and beginning with it. Times in seconds of one clock."""
+    """Judges by how long the round lasts to which a request belongs. Times in seconds of one clock."""
 
     def __init__(self) -> None:
+        self._round_began = 0.0
         self._limit = BURST_SECONDS
         self._late_ticks = 0
         self._calm_ticks = 0
@@ -56,7 +58,9 @@ class Overload:
 
     def check(self, state: Mapping[str, Any], now: float) -> None:
         """`state` is what the connection noted of the request. Raises Refusal 503 with Retry-After."""
-        if now - state["arrived_at"] > self._limit:
+        if state["arrived_at"] > self._round_began:  # read after the last round had begun: the first one of the next
+            self._round_began = now
+        if now - self._round_began > self._limit:
             self._shed = True
             raise overloaded("the server has more requests than it can answer")
         if state["crowded"]:

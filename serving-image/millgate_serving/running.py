@@ -24,6 +24,7 @@ from millgate_serving.refusal import Refusal
 # Below this size and time a request is answered on the event loop, because a thread costs more than the work.
 INLINE_BYTES = 64 << 10
 _INLINE_SECONDS = 0.001
+_SLOWLY: Final = 1024
 _LONGEST_RETRY_SECONDS: Final = 60
 STOP_SECONDS: Final = 1.0
 """What a call that was told to end is given to do so, before it counts as stuck."""
@@ -51,7 +52,9 @@ class Runner:
     def __init__(self, limits: Protection) -> None:
         self._limits = limits
         # Until it is known a model counts as slow: a first call that never ends must not take the loop with it.
-        self.model_seconds = 4 * _INLINE_SECONDS
+        self._model_seconds = 4 * _INLINE_SECONDS
+        # What a call takes when nothing disturbs it: also on a machine that has little time for this process.
+        self.least_seconds = _INLINE_SECONDS
         self._job_seconds = 0.0
         self._running: set[_Job] = set()
         self._waiting: deque[_Job] = deque()
@@ -70,11 +73,15 @@ class Runner:
         return len(self._running)
 
     def is_short(self, body_bytes: int) -> bool:
-        return body_bytes <= INLINE_BYTES and self.model_seconds <= _INLINE_SECONDS
+        return body_bytes <= INLINE_BYTES and self._model_seconds <= _INLINE_SECONDS
 
     def learn(self, seconds: float) -> None:
         """A moving mean of 16. One long time is cut, as it may be the machine's and not the model's."""
-        self.model_seconds += (min(seconds, 4 * _INLINE_SECONDS) - self.model_seconds) / 16
+        if seconds < self.least_seconds:
+            self.least_seconds = seconds
+        else:
+            self.least_seconds += (seconds - self.least_seconds) / _SLOWLY
+        self._model_seconds += (min(seconds, 4 * _INLINE_SECONDS) - self._model_seconds) / 16
 
     def overdue_seconds(self, now: float) -> float:
         """By how much the longest running call has passed the deadline; 0 if none has. `now` is monotonic."""
@@ -194,7 +201,7 @@ class Runner:
 
     def distrust(self) -> None:
         """A call on the loop had to be ended: the next ones go to a thread, until many were short again."""
-        self.model_seconds = 4 * _INLINE_SECONDS
+        self._model_seconds = 4 * _INLINE_SECONDS
 
 
 def _too_short() -> Refusal:

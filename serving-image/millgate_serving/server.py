@@ -91,7 +91,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         now = time.monotonic()
         predicting = self._app.predicting
-        predicting.overload.tick(now - self._ticked_at - TICK_SECONDS, predicting.runner.model_seconds)
+        predicting.overload.tick(now - self._ticked_at - TICK_SECONDS, predicting.runner.least_seconds)
         self._ticked_at = now
         if counter % _TICKS_BETWEEN_LOOKS == 0:
             self._look_around(now)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import time
+from contextlib import suppress
 
 import jwt
 import pytest
@@ -349,35 +350,53 @@ def test_with_certificates_predictions_need_https(tmp_path):
 
 # Shedding
 
-
 SLOW, FAST = 0.0005, 0.00001
 
 
+def answered_of_a_round(overload: Overload, requests: int, each_seconds: float, begin: float) -> int:
+    """All were read before the first of them is begun with."""
+    answered, now = 0, begin
+    for _ in range(requests):
+        with suppress(Refusal):
+            overload.check({"arrived_at": begin - 0.001, "crowded": False}, now)
+            answered += 1
+            now += each_seconds
+    return answered
+
+
 def test_a_burst_is_answered_and_a_lasting_overload_is_shed():
-    overload, late = Overload(), {"arrived_at": 0.0, "crowded": False}
-    overload.check(late, now=0.3)
+    overload = Overload()
+    assert answered_of_a_round(overload, 300, 0.001, begin=1) == 300
     overload.tick(0.3, SLOW)
-    overload.check(late, now=0.3)  # once is a burst
+    assert answered_of_a_round(overload, 300, 0.001, begin=2) == 300, "once is a burst"
     overload.tick(0.3, SLOW)
+    assert overload.lasting
+    assert 20 <= answered_of_a_round(overload, 300, 0.001, begin=3) <= 22
     with pytest.raises(Refusal) as refusal:
-        overload.check(late, now=0.3)
+        overload.check({"arrived_at": 2.9, "crowded": False}, now=3.1)
     assert (refusal.value.status, refusal.value.headers) == (503, ((b"retry-after", b"1"),))
-    overload.check(late, now=0.01)
-    for _ in range(20):
+    for number in range(20):
         overload.tick(0.0, SLOW)
-        assert overload.lasting is (_ < 10), "it ends a second after the last one that was shed"
+        assert overload.lasting is (number < 10), "it ends a second after the last one that was shed"
+
+
+def test_nobody_waits_for_the_loop_longer_than_half_a_second():
+    assert 500 <= answered_of_a_round(Overload(), 1000, 0.001, begin=1) <= 502
+
+
+@given(st.floats(0.0001, 0.3), st.integers(1, 50))
+def test_some_are_answered_however_slow_the_machine_is(each_seconds, rounds):
+    overload = Overload()
+    for number in range(rounds):
+        overload.tick(1.0, SLOW)
+        assert answered_of_a_round(overload, 5, each_seconds, begin=10 * (number + 1)) >= 1
 
 
 def test_what_is_nearly_as_cheap_to_answer_as_to_refuse_is_answered():
     overload = Overload()
     for _ in range(10):
         overload.tick(0.3, FAST)
-    overload.check({"arrived_at": 0.0, "crowded": False}, now=0.3)
-
-
-def test_nobody_waits_for_the_loop_longer_than_half_a_second():
-    with pytest.raises(Refusal):
-        Overload().check({"arrived_at": 0.0, "crowded": False}, now=0.6)
+    assert answered_of_a_round(overload, 300, 0.001, begin=1) == 300
 
 
 WRONG = [

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ MAX_GROWTH_MIB = 20.0
 DEADLINE_SECONDS = 1.0
 RECOVERY_SECONDS = 1.0
 _LOOK_SECONDS = 0.25
+_WARM_UP_SECONDS = 2
 EPILOG = "exit code: 0 measured and every aim holds, 1 an aim does not, 2 nothing could be measured"
 
 
@@ -51,19 +52,23 @@ class Overload:
     ok_p99_ms: float
     refusal_p50_ms: float
     refusal_p99_ms: float
-    idle_mib: float
-    peak_mib: float
     after_statuses: dict[str, int]
     after_p99_ms: float
     generator_cpu_share: float
+    capacity_cpu_share: float = 0.0
+    overload_cpu_share: float = 0.0
+    idle_mib: float = 0.0
+    peak_mib: float = 0.0
 
     @property
     def goals(self) -> list[tuple[str, bool]]:
         share = self.goodput / self.capacity
+        same = share * self.capacity_cpu_share / max(self.overload_cpu_share, 0.01)
         growth = self.peak_mib - self.idle_mib
         answered = set(self.statuses) <= {"200", "503"} and not self.unanswered
         return [
-            (f"goodput {share:.0%} of capacity, at least {MIN_GOODPUT:.0%}", share >= MIN_GOODPUT),
+            (f"{self.model}: goodput {share:.0%} of capacity, at least {MIN_GOODPUT:.0%}", share >= MIN_GOODPUT),
+            (f"for the same processor time {same:.0%}", same >= MIN_GOODPUT),
             (f"503 in {self.refusal_p99_ms:.1f} ms (99 %), below 50", self.refusal_p99_ms < MAX_REFUSAL_SECONDS * 1000),
             (f"memory grew by {growth:.1f} MiB, at most {MAX_GROWTH_MIB:g}", growth <= MAX_GROWTH_MIB),
             (f"nothing but 200 and 503: {self.statuses}, {self.unanswered}", answered),
@@ -88,24 +93,32 @@ class Stuck:
         ]
 
 
-class Peak:
-    """The largest memory of a process while it is looked at."""
+class Looks:
+    """What a process costs while it is looked at: memory, and processor time by when."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._over = threading.Event()
-        self.first = self.most = host.memory(pid).pss_mib
+        self._began = time.monotonic()
+        self.idle_mib = self.peak_mib = host.memory(pid).pss_mib
+        self._cpu = [(0.0, host.cpu_seconds(pid))]
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
     def _look(self) -> None:
         while not self._over.wait(_LOOK_SECONDS):
-            self.most = max(self.most, host.memory(self._pid).pss_mib)
+            self.peak_mib = max(self.peak_mib, host.memory(self._pid).pss_mib)
+            self._cpu.append((time.monotonic() - self._began, host.cpu_seconds(self._pid)))
 
-    def read(self) -> float:
+    def end(self) -> None:
         self._over.set()
         self._thread.join()
-        return self.most
+
+    def cpu_share(self, begin: float, end: float) -> float:
+        """Of a core, between these seconds."""
+        inside = [(at, cpu) for at, cpu in self._cpu if begin <= at <= end] or self._cpu
+        (first, before), (last, after) = inside[0], inside[-1]
+        return (after - before) / max(last - first, _LOOK_SECONDS)
 
 
 @contextmanager
@@ -178,18 +191,27 @@ def measured(asked: Asked, seconds: float, folder: Path) -> Overload:
     with served(asked.model, folder / "server") as (pid, port):
         url = f"http://127.0.0.1:{port}/predict"
         flags = ["-body", str(body)]
-        closed = ["-connections", "16", "-warmup", "2s", "-duration", f"{seconds}s"]
+        closed = ["-connections", "16", "-warmup", f"{_WARM_UP_SECONDS}s", "-duration", f"{seconds}s"]
+        cpu = host.cpu_seconds(pid)
         alone = loadgen.run(url, *flags, *closed, core=1)
+        cpu = host.cpu_seconds(pid) - cpu
         capacity = alone["status"].get("200", 0) / alone["seconds"]
-        peak = Peak(pid)
+        looks = Looks(pid)
         half, many = capacity / 2, capacity * TIMES
         steps = f"{seconds}s@{half:.0f},{seconds}s@{many:.0f},{seconds}s@{half:.0f}"
         opened = ["-connections", str(asked.connections), "-max-late", "50ms", "-steps", steps, "-series"]
         found = loadgen.run(url, *flags, *opened, core=1)
-        return _overload(asked.name, capacity, seconds, found, (peak.first, peak.read()))
+        looks.end()
+    return replace(
+        _overload(asked.name, capacity, seconds, found),
+        capacity_cpu_share=cpu / (alone["seconds"] + _WARM_UP_SECONDS),
+        overload_cpu_share=looks.cpu_share(seconds, 2 * seconds),
+        idle_mib=looks.idle_mib,
+        peak_mib=looks.peak_mib,
+    )
 
 
-def _overload(name: str, capacity: float, seconds: float, found: Any, memory: tuple[float, float]) -> Overload:
+def _overload(name: str, capacity: float, seconds: float, found: Any) -> Overload:
     """`found` is the load generator's document."""
     during = [each for each in found["series"] if seconds < each["endSeconds"] <= 2 * seconds]
     after = [each for each in found["series"] if each["endSeconds"] > 2 * seconds + RECOVERY_SECONDS]
@@ -208,8 +230,6 @@ def _overload(name: str, capacity: float, seconds: float, found: Any, memory: tu
         ok_p99_ms=good["p99Seconds"] * 1000,
         refusal_p50_ms=refused["p50Seconds"] * 1000,
         refusal_p99_ms=refused["p99Seconds"] * 1000,
-        idle_mib=memory[0],
-        peak_mib=memory[1],
         after_statuses=_statuses(after),
         after_p99_ms=max((each["p99Seconds"] for each in after), default=0.0) * 1000,
         generator_cpu_share=found["generatorCpuShare"],
