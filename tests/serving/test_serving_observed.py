@@ -1,9 +1,11 @@
 """A server with everything switched on, asked over HTTP: what it tells of its requests, and what it keeps to itself."""
 
 import json
+import re
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -213,6 +215,16 @@ def test_a_caller_who_traces_gets_a_span_and_nobody_else_does(observed, collecto
     assert span.parent_span_id.hex() == TRACEPARENT.split("-")[2]
     assert 0 < span.end_time_unix_nano - span.start_time_unix_nano < 10e9
     assert not {"untraced", "alone"} & {one["millgate.request_id"] for one in spans()}
+
+
+def test_every_metric_that_is_exported_is_documented(observed):
+    docs = Path(__file__).parents[2] / "docs"
+    pages = "".join((docs / f"serving-{page}.md").read_text() for page in ("observing", "protection"))
+    text = observed.request("GET", "/metrics").body.decode()
+    families = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
+    assert len(families) > 30
+    training = {name for name in families if name.startswith("millgate_training_")}  # the page has them in short
+    assert [name for name in sorted(families - training) if name not in pages] == []
 
 
 def test_without_any_setting_nothing_is_kept_and_only_refusals_are_logged(numbers):
