@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import millgate_serving
-from millgate_serving import observing
+from millgate_serving import access_log, logs, observing
 from millgate_serving.access_log import Clock
 from millgate_serving.background import Background
 from millgate_serving.constraints import Constraints, InputRules
@@ -87,6 +87,36 @@ def test_closing_writes_what_is_left_and_does_not_wait_for_ever():
     stuck.put("x", 1, soon=True)
     stuck.close(0.01)
     never.set()
+
+
+# The access log
+
+
+def lines_of(monkeypatch, sink, statuses):
+    written = []
+    monkeypatch.setattr(access_log, "log_line", lambda line: written.append(json.loads(line)))
+    for status in statuses:
+        sink(Exchange("predict", status, "", "x", "", 1, 0, 0, 0, "", 0, 0))
+    return written
+
+
+@pytest.mark.parametrize(("which", "expected"), [("all", [200, 400, 503, 500]), ("errors", [400, 503, 500])])
+def test_the_access_log_tells_of_what_was_asked_for(monkeypatch, which, expected):
+    written = lines_of(monkeypatch, access_log.AccessLog(which, 0), [200, 400, 503, 500])
+    assert [line["status"] for line in written] == expected
+    assert [line["level"] for line in written][-3:] == ["warning", "error", "error"]
+
+
+def test_a_flood_of_refusals_does_not_become_a_flood_of_lines(monkeypatch):
+    """What is left out is counted: in the metrics, and in the next line."""
+    sink, second = access_log.AccessLog("errors", 10), [100.0]
+    monkeypatch.setattr(logs.time, "monotonic", lambda: second[0])
+    assert len(lines_of(monkeypatch, sink, [429] * 1000)) == 10
+    assert sink.suppressed == 990
+    second[0] += 1
+    (line,) = lines_of(monkeypatch, sink, [429])
+    assert line["suppressedBefore"] == 990
+    assert sink.suppressed == 990
 
 
 # Names and masks
