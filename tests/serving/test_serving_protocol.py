@@ -63,6 +63,34 @@ def test_version_tells_which_bytes_are_served(numbers):
     assert version["flavour"] == "onnx"
 
 
+def test_version_tells_the_code_and_the_image_where_the_operator_has_told_them(numbers, saved_models, tmp_path):
+    unknown = numbers.request("GET", "/version").json
+    assert (unknown["gitCommit"], unknown["image"]) == (None, None)
+    told = {"MILLGATE_GIT_COMMIT": "9f2c1ab", "MILLGATE_IMAGE": "registry.example/serving:1"}
+    with serving(tmp_path, MILLGATE_MODEL_PATH=saved_models("numbers"), **told) as server:
+        known = server.wait_ready().request("GET", "/version").json
+    assert (known["gitCommit"], known["image"]) == ("9f2c1ab", "registry.example/serving:1")
+
+
+def test_every_answer_to_a_prediction_has_an_id_of_its_own(numbers):
+    first, second = numbers.predict({"rows": [ROW]}), numbers.predict({"rows": [ROW]})
+    refused = numbers.predict({"rows": []})
+    ids = [answer.headers["x-request-id"] for answer in (first, second, refused)]
+    assert len(set(ids)) == 3
+    assert [first.json["id"], second.json["id"]] == ids[:2]
+
+
+IDS = [("a", True), ('ORDER-7 "x"\\', True), ("x" * 128, True), ("x" * 129, False), ("", False), ("\xe9", False)]
+
+
+@pytest.mark.parametrize(("given", "kept"), IDS, ids=["short", "quotes", "longest", "too long", "empty", "no ASCII"])
+def test_a_clients_own_id_comes_back_if_it_can_stand_in_a_header(numbers, given, kept):
+    answer = numbers.request("POST", "/predict", ONE_ROW, x_request_id=given)
+    assert (answer.json["id"] == given) is kept
+    assert answer.headers["x-request-id"] == answer.json["id"]
+    assert answer.json["id"].isprintable()
+
+
 ERRORS = [
     ("GET", "/nothing", None, {}, 404, "no such path"),
     ("POST", "/predict/", ONE_ROW, {}, 404, "no such path"),
