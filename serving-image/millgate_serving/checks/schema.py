@@ -26,10 +26,10 @@ def check(subjects: Subjects, _options: SchemaOptions) -> Finding:
         more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         message = "; ".join(problems[:_SHOWN]) + more
         return Finding(Verdict.FAIL, message, CheckReason.SCHEMA_INCOMPATIBLE, "incompatible", figures)
-    message = f"all {len(old.inputs)} inputs and all outputs of stable are those of the candidate"
+    message = f"inputs and outputs of stable are those of the candidate (inputs: {len(old.inputs)})"
     added = [item.name for item in new.inputs if item.name not in {known.name for known in old.inputs}]
     if added:
-        message = f"all inputs and outputs of stable are those of the candidate; new and optional: {', '.join(added)}"
+        message += f"; new and optional: {', '.join(added)}"
     return Finding(Verdict.PASS, message, figures=figures)
 
 
@@ -39,17 +39,21 @@ def inputs_broken(old: Signature, new: Signature) -> Iterator[str]:
     for item in old.inputs:
         found = known.pop(item.name, None)
         if found is None:
-            yield f"input '{item.name}' is gone"
+            yield f"{_called(item)} is gone"
         elif isinstance(item, Tensor) or isinstance(found, Tensor):
             if not _tensor_fits(item, found):
-                yield f"input '{item.name}' was {item.short} and is {found.short}"
+                yield f"{_called(item)} was {item.short} and is {found.short}"
         elif item.type != found.type:
-            yield f"input '{item.name}' was {item.type} and is {found.type}"
+            yield f"{_called(item)} was {item.type} and is {found.type}"
         elif found.required and not item.required:
-            yield f"input '{item.name}' was optional and is required"
+            yield f"{_called(item)} was optional and is required"
     for added in known.values():
         if not isinstance(added, Column) or added.required:
-            yield f"input '{added.name}' is new and required"
+            yield f"{_called(added)} is new and required"
+
+
+def _called(item: Column | Tensor) -> str:
+    return f"input '{item.name}'" if item.name else "the input"
 
 
 def outputs_broken(old: Signature, new: Signature) -> Iterator[str]:
