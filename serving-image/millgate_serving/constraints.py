@@ -4,15 +4,18 @@ The file is one of the model's files, so it is hashed and verified with them. Ra
 become part of the decoders; rules for outputs are the guard's; segments are the metrics'.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from millgate_serving import model_file
 from millgate_serving.describe import PREDICTIONS, tensor_name
 from millgate_serving.failure import Reason, ServingError
+from millgate_serving.model_file import ModelFileError
 from millgate_serving.signature import Column, Signature, Tensor
 from millgate_serving.wording import not_understood
 
@@ -92,6 +95,10 @@ def read(directory: Path) -> Constraints:
         content = file.read(_LIMIT_BYTES + 1)
     if len(content) > _LIMIT_BYTES:
         raise invalid(f"it is larger than {_LIMIT_BYTES >> 20} MiB")
+    return _read(content)
+
+
+def _read(content: bytes) -> Constraints:
     document = _decoded(content, _File, "")
     return Constraints(
         {name: _decoded(rules, InputRules, f"inputs.{name}") for name, rules in document.inputs.items()},
@@ -110,8 +117,34 @@ def _decoded(content: bytes | msgspec.Raw, kind: type[_Kind], place: str) -> _Ki
         raise invalid(refusal.message) from error
 
 
-def check(constraints: Constraints, signature: Signature, outputs: Sequence[str]) -> None:
-    """That the rules are this model's and that each can be kept. `outputs` are the engine's names.
+def write(
+    model: str | os.PathLike[str],
+    *,
+    inputs: Mapping[str, Mapping[str, Any]] | None = None,
+    outputs: Mapping[str, Mapping[str, Any]] | None = None,
+    extra_fields: str = "refuse",
+    segments: Sequence[str] = (),
+) -> Constraints:
+    """Put rules beside a model's files, as the file has them: `inputs={"note": {"maxLength": 200}}`.
+
+    `model` is the folder that MLflow saved, or `models:/m-…` of a logged model (`log_model(…).model_uri`); write before
+    the version is registered. Raises ValueError, which names the field; outputs are checked when the model is loaded.
+    """
+    document = {"inputs": inputs or {}, "outputs": outputs or {}, "extraFields": extra_fields, "segments": segments}
+
+    def content(signature: Signature) -> bytes:
+        made: bytes = msgspec.json.format(msgspec.json.encode(document), indent=1)
+        try:
+            check(_read(made), signature, None)
+        except ServingError as error:
+            raise ModelFileError(error.message) from error
+        return made + b"\n"
+
+    return _read(model_file.put(model, FILE, content))
+
+
+def check(constraints: Constraints, signature: Signature, outputs: Sequence[str] | None) -> None:
+    """That the rules are this model's and that each can be kept. `outputs` are the engine's names, if known.
 
     Whether the engine knows missing values is checked where its layout is known. Raises ConstraintsInvalid.
     """
@@ -121,9 +154,9 @@ def check(constraints: Constraints, signature: Signature, outputs: Sequence[str]
         if name not in inputs:
             raise invalid(f"{place}: the model's signature has no such input; it has {_listed(inputs)}")
         _check_input(rules, inputs[name].type, place)
-    answered = (PREDICTIONS, *outputs[1:])
+    answered = None if outputs is None else (PREDICTIONS, *outputs[1:])
     for name, promise in constraints.outputs.items():
-        if name not in answered:
+        if answered is not None and name not in answered:
             raise invalid(f"outputs.{name}: the model has no such output; it has {_listed(answered)}")
         _check_range(promise.minimum, promise.maximum, f"outputs.{name}")
     for name in constraints.segments:

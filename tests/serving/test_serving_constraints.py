@@ -110,6 +110,38 @@ def test_null_for_a_text_needs_an_engine_that_knows_missing_texts():
         fields(SIGNATURE, Layout(DTYPES), rules)
 
 
+# Written by training code
+
+
+def test_training_code_writes_what_the_server_reads_and_hears_of_faults_at_once(saved_models, tmp_path):
+    import shutil  # noqa: PLC0415
+
+    folder = tmp_path / "model"
+    shutil.copytree(saved_models("mixed"), folder)
+    written = constraints.write(
+        folder, inputs={"items": {"minimum": 0}}, outputs={"x": {"sumsTo": 1}}, segments=["country"]
+    )
+    assert constraints.read(folder) == written
+    assert written.outputs["x"].sums_to == 1
+    for wrong in ({"inputs": {"amount": {"minimun": 0}}}, {"segments": ["amount"]}, {"extra_fields": "drop"}):
+        with pytest.raises(ValueError, match=r"^millgate/constraints\.json: (inputs\.amount|segments|extraFields)"):
+            constraints.write(folder, **wrong)
+    assert constraints.read(folder) == written
+    with pytest.raises(ValueError, match=r"^model: "):
+        constraints.write("models:/fraud/1")
+
+
+def test_rules_are_files_of_a_logged_model(registry, tmp_path):
+    import mlflow  # noqa: PLC0415
+    import serving_models  # noqa: PLC0415
+
+    mlflow.set_tracking_uri(registry.url)
+    info = mlflow.onnx.log_model(**serving_models.mixed(), name="ruled", pip_requirements=[])
+    written = constraints.write(info.model_uri, inputs={"country": {"enum": ["DE", "FR"]}})
+    mlflow.artifacts.download_artifacts(info.model_uri, dst_path=str(tmp_path))
+    assert constraints.read(tmp_path) == written
+
+
 # What a request may hold then
 
 VALUES = [
