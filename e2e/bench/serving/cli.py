@@ -13,11 +13,13 @@ import msgspec
 from e2e.bench.serving import environments, loadgen, report, subject
 from e2e.bench.serving.process import ServerError
 from e2e.bench.serving.servers import SERVERS, Server
-from e2e.bench.serving.sidebyside import Bench, Found, Plan, TooLoudError
-from e2e.cluster.paths import ClusterError, cache
+from e2e.bench.serving.sidebyside import LOAD_CORE, Bench, Found, Plan, TooLoudError
+from e2e.cluster.paths import REPO_ROOT, ClusterError, cache
 from e2e.cluster.progress import phase, quiet, say
 
 QUICK = Plan(seconds=2.0, warmup_seconds=0.5, repetitions=1, starts=1)
+PAGE = REPO_ROOT / "docs/benchmarks.md"
+BEGIN, END = "<!-- serving: begin -->", "<!-- serving: end -->"
 EPILOG = """\
 Each server is pinned to core 0 and the load generator to core 1. Its answers are compared with scikit-learn's before
 anything is measured. A run in which others took more than --max-foreign of the machine is discarded and repeated.
@@ -43,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--results", type=Path, metavar="DIR", help="where results lie (default: in the cache)")
     made.add_argument("--json", type=Path, metavar="FILE", help="store all results there, too")
     made.add_argument("--markdown", type=Path, metavar="FILE", help="store the table there, too")
+    made.add_argument("--docs", action="store_true", help="put the table into docs/benchmarks.md")
     made.add_argument("--quiet", action="store_true", help="no progress, only the table")
     return made
 
@@ -63,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     kind = "quick" if arguments.quick else "full"
     folder = arguments.results or cache() / "bench" / "serving" / f"results-{kind}"
     plan = replace(QUICK if arguments.quick else Plan(), max_foreign=arguments.max_foreign)
+    os.sched_setaffinity(0, {LOAD_CORE})  # nothing of this program runs where the servers do
     chosen: list[Server] = arguments.servers or list(SERVERS)
     try:
         loadgen.binary()
@@ -114,7 +118,15 @@ def _tell(folder: Path, arguments: argparse.Namespace) -> int:
         print(f"{'holds' if holds else 'DOES NOT HOLD'}: {said}")
     if arguments.markdown:
         arguments.markdown.write_text(f"{text}\n")
+    if arguments.docs:
+        PAGE.write_text(with_table(PAGE.read_text(), text))
     if arguments.json:
         document = {"machine": report.machine(), "servers": known}
         arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
     return 0 if all(holds for _, holds in goals) else 1
+
+
+def with_table(page: str, table: str) -> str:
+    """The page with this table between the two marks."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}"

@@ -1,11 +1,14 @@
 """Millgate's own server in the comparison: as delivered, and with everything on that a careful team would turn on."""
 
+import http.server
+import threading
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from e2e.bench.serving.cases import Form
 
-KEY = "bench-key-of-forty-characters-0123456789"
+KEY = "0f3c9d1be2a84c0f9a7761d45e8b2c60"
 
 
 def variables(folder: Path, port: int, model: Path, *, everything: bool) -> dict[str, str]:
@@ -24,21 +27,24 @@ def variables(folder: Path, port: int, model: Path, *, everything: bool) -> dict
 
 
 def _everything(folder: Path) -> dict[str, str]:
-    """Keys, a rate, a line for each request, one prediction of a hundred kept and masked, labels that may come later.
+    """Beside what is always on: checks of inputs and of answers, deadlines, metrics, distributions.
 
-    The model brings ranges for its inputs, rules for its outputs and the distribution of its training.
+    A line of the log for every request is more than a team would keep. The cache is off: it would answer the same
+    bodies by itself.
     """
     keys = folder / "keys"
-    keys.write_text(f"bench {KEY}\n")
+    keys.write_text(f"bench {KEY}\nsomebody-else sha256:{'0' * 64}\n")
     return {
         "MILLGATE_API_KEYS_FILE": str(keys),
         "MILLGATE_RATE_PER_SECOND": "1000000",
         "MILLGATE_ACCESS_LOG": "all",
         "MILLGATE_ACCESS_LOG_LINES_PER_SECOND": "0",
-        "MILLGATE_MASK_FIELDS": "f19",
+        "MILLGATE_MASK_FIELDS": "f0,f1",
         "MILLGATE_PREDICTION_LOG_DIR": str(folder / "predictions"),
         "MILLGATE_PREDICTION_LOG_SHARE": "0.01",
-        "MILLGATE_FEEDBACK_ROWS": "100000",
+        "MILLGATE_FEEDBACK_ROWS": "10000",
+        "MILLGATE_TRACE_SHARE": "0.01",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{_collector()}",
     }
 
 
@@ -50,3 +56,26 @@ def guarded(form: Form) -> Form:
         return content, headers | {"authorization": f"Bearer {KEY}"}
 
     return replace(form, body=body)
+
+
+class _Collector(http.server.BaseHTTPRequestHandler):
+    """Takes traces and forgets them."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@cache
+def _collector() -> int:
+    """The port on which this process stands in for an OpenTelemetry collector."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Collector)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port: int = server.server_address[1]
+    return port

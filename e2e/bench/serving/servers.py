@@ -87,9 +87,12 @@ def _mlserver(parallel_workers: int) -> Callable[[Setting], Start]:
     return start
 
 
-def _kserve(setting: Setting) -> Start:
-    program = str(PEERS / "kserve_server.py")
-    return Start([str(setting.bin / "python"), program, str(setting.subject.joblib), str(setting.port)], {})
+def _kserve(engine: str) -> Callable[[Setting], Start]:
+    def start(setting: Setting) -> Start:
+        model = setting.subject.joblib if engine == "sklearn" else setting.subject.onnx_tensor / "model.onnx"
+        return Start([str(setting.bin / "python"), str(PEERS / "kserve_server.py"), str(model), str(setting.port)], {})
+
+    return start
 
 
 def _bentoml(setting: Setting) -> Start:
@@ -147,7 +150,16 @@ SERVERS = (
         ("kserve==0.21.0", SCIKIT_LEARN),
         "/v2/models/m/ready",
         (v2_json(_V2, "x"), v2_binary(_V2, "x")),
-        _kserve,
+        _kserve("sklearn"),
+    ),
+    Server(
+        "kserve-onnx",
+        "KServe 0.21.0, Python server",
+        "ONNX Runtime",
+        ("kserve==0.21.0", SCIKIT_LEARN, "onnxruntime==1.32.0"),
+        "/v2/models/m/ready",
+        (v2_json(_V2, "x"), v2_binary(_V2, "x")),
+        _kserve("onnx"),
     ),
     Server(
         "bentoml",

@@ -21,6 +21,8 @@ from e2e.bench.serving.subject import Subject
 from e2e.cluster.progress import phase, say
 
 SERVER_CORE, LOAD_CORE = 0, 1
+CALM_SHARE = 0.06
+"""A server that is robbed of more may well refuse requests: nobody can hold that against it."""
 _CALM_SECONDS = 5.0
 """Before a discarded run is repeated."""
 
@@ -34,7 +36,7 @@ class Plan:
     repetitions: int = 3
     starts: int = 3
     connections: int = 16
-    max_foreign: float = 0.06
+    max_foreign: float = CALM_SHARE
     attempts: int = 6
 
 
@@ -183,13 +185,13 @@ class Bench:
         watch = Watch(one.pid)
         found = loadgen.run(one.url(case), "-duration", f"{self._plan.seconds}s", *shared, core=LOAD_CORE)
         cpu, foreign = watch.read()
-        if found["errors"] or set(found["status"]) != {"200"}:
+        if foreign <= CALM_SHARE and (found["errors"] or set(found["status"]) != {"200"}):
             raise ServerError(f"{one.server.name}: {case.name}: {found['status']}, errors {found['errors']}")
         return Run(
             requests_per_second=round(found["requestsPerSecond"], 1),
             p50_ms=round(found["latency"]["p50Seconds"] * 1e3, 3),
             p99_ms=round(found["latency"]["p99Seconds"] * 1e3, 3),
-            cpu_microseconds=round(cpu / found["answered"] * 1e6, 1),
+            cpu_microseconds=round(cpu / max(found["answered"], 1) * 1e6, 1),
             foreign=round(foreign, 4),
             generator_share=round(found["generatorCpuShare"], 2),
         )

@@ -54,7 +54,7 @@ type loop struct {
 	free     []*connection // idle ones; the last one used is the next one used
 	backlog  []time.Time   // due and unsent, oldest first
 	inFlight int
-	started  uint64 // requests ever sent, also in the warm-up
+	issued   uint64 // requests that were ever due, also in the warm-up
 	buffer   []byte
 	measured bool // the warm-up is over
 	begin    time.Time
@@ -99,7 +99,7 @@ func (l *loop) run(start time.Time) (time.Duration, time.Duration, error) {
 			l.scan(now)
 			nextScan = now.Add(scanPause)
 		}
-		sending := now.Before(end) && !l.stopped.Load() && (l.options.number == 0 || l.started < l.options.number)
+		sending := now.Before(end) && !l.stopped.Load() && (l.more() || len(l.backlog) > 0)
 		if sending {
 			l.send(now)
 		} else {
@@ -126,7 +126,8 @@ func (l *loop) run(start time.Time) (time.Duration, time.Duration, error) {
 // send starts what is due on the connections that are free.
 func (l *loop) send(now time.Time) {
 	if !l.schedule.open() {
-		for len(l.free) > 0 && (l.options.number == 0 || l.started < l.options.number) {
+		for len(l.free) > 0 && l.more() {
+			l.issued++
 			l.start(l.pop(), now)
 		}
 		return
@@ -139,7 +140,8 @@ func (l *loop) send(now time.Time) {
 		l.start(l.pop(), l.backlog[0])
 		l.backlog = l.backlog[1:]
 	}
-	for !l.schedule.due.After(now) && (l.options.number == 0 || l.started < l.options.number) {
+	for !l.schedule.due.After(now) && l.more() {
+		l.issued++
 		if len(l.free) > 0 {
 			l.start(l.pop(), now) // a late wake-up is this program's fault, not the server's
 		} else {
@@ -148,6 +150,9 @@ func (l *loop) send(now time.Time) {
 		l.schedule.advance()
 	}
 }
+
+// more tells whether -number allows another request.
+func (l *loop) more() bool { return l.options.number == 0 || l.issued < l.options.number }
 
 // abandon gives up what was due and could not be sent before the end.
 func (l *loop) abandon() {
@@ -167,7 +172,6 @@ func (l *loop) pop() *connection {
 func (l *loop) start(c *connection, due time.Time) {
 	c.state, c.due, c.sent = busy, due, time.Now()
 	c.out, c.written, c.in = l.requests.next(c.out[:0]), 0, c.in[:0]
-	l.started++
 	l.inFlight++
 	c.counts = l.counts
 	c.counts.sent++
