@@ -100,7 +100,7 @@ def running(server: Server, setting: Setting, core: int) -> Iterator[Running]:
             stderr=output,
             cwd=setting.folder,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread of ours runs yet
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - one call of the kernel, no lock
         )
     try:
         made = Running(server, process, setting.port, log)
