@@ -1,7 +1,7 @@
 """The cache of answers: the same bytes get the same answer, and it never holds more than it may."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millgate_serving.answers import Answers
@@ -21,6 +21,7 @@ def test_an_answer_is_that_of_the_same_bytes_read_in_the_same_way():
     assert Answers.key("predict", {b"x-request-id": b"1"}, b"body") in keys
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 2000), st.booleans()), max_size=200))
 def test_it_never_holds_more_than_it_may_and_forgets_what_was_asked_longest_ago(steps):
     answers: Answers[int] = Answers(100_000)

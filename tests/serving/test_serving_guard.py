@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millgate_serving.constraints import Constraints, OutputRules
@@ -57,6 +57,7 @@ def test_a_rule_is_held_to_the_number(case):
     assert broken(rules, np.array(values, np.float32)) == rule
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(width=32), min_size=2, max_size=2), min_size=1, max_size=30))
 def test_few_numbers_are_judged_as_many_are(rows):
     """Two ways lead to one verdict: Python's loop for a few numbers, numpy for many."""
