@@ -102,6 +102,23 @@ def save_sklearn(arguments: dict, folder: Path) -> Path:
     return folder
 
 
+class Sleeping(LogisticRegression):
+    """It is as slow to be loaded as nobody would wait for."""
+
+    def __setstate__(self, state):
+        import time  # noqa: PLC0415 - pickled by value
+
+        time.sleep(600)
+
+
+def save_sleeping_estimator(folder: Path) -> Path:
+    import cloudpickle  # noqa: PLC0415
+    import flavour_models  # noqa: PLC0415 - this module, by value
+
+    cloudpickle.register_pickle_by_value(flavour_models)
+    return save_sklearn(_sklearn(Sleeping(), FRAME, LABELS) | {"input_example": None}, folder)
+
+
 # Boosted trees
 
 
