@@ -54,8 +54,18 @@ def plain(values: Any) -> Any:
     return values.tolist() if isinstance(values, np.ndarray) else values
 
 
+def _of_numpy(value: Any) -> Any:
+    """For msgspec: scalars of numpy that a model has put into a list or an array of objects."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise NotImplementedError(type(value).__name__)
+
+
+encode: Final = msgspec.json.Encoder(enc_hook=_of_numpy).encode
+
+
 def text_of(value: Any) -> bytes:
     """One element of a BYTES output: texts as they are, anything else as JSON."""
     if isinstance(value, bytes):
         return value
-    return value.encode() if isinstance(value, str) else msgspec.json.encode(value)
+    return value.encode() if isinstance(value, str) else encode(value)

@@ -2,9 +2,8 @@
 
 from typing import Final
 
-import msgspec
-
 from millgate_serving.asgi import JSON, Headers
+from millgate_serving.datatypes import encode as _encode
 from millgate_serving.datatypes import plain
 from millgate_serving.engine import Outputs
 from millgate_serving.predicting import Call
@@ -12,7 +11,6 @@ from millgate_serving.refusal import Header, Refusal
 from millgate_serving.validation import Decode
 
 _HEADERS: Final = (JSON,)
-_encode = msgspec.json.Encoder().encode
 
 
 class PredictJson:

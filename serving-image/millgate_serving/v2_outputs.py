@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from millgate_serving import datatypes
 from millgate_serving.asgi import JSON
-from millgate_serving.datatypes import BYTES, DTYPES
+from millgate_serving.datatypes import BYTES, DTYPES, text_of
 from millgate_serving.engine import Outputs
 from millgate_serving.refusal import Header, Refusal
 from millgate_serving.signature import Signature
@@ -35,9 +35,8 @@ def tensors(names: tuple[str, ...], answered: Outputs | None, signature: Signatu
 
 
 def _shown(name: str, values: Any) -> Tensor:
-    if not isinstance(values, np.ndarray):
-        return Tensor(name, BYTES, (-1,))
-    return Tensor(name, datatypes.of_dtype(values.dtype), (-1, *values.shape[1:]))
+    array = _array(values)
+    return Tensor(name, datatypes.of_dtype(array.dtype), (-1, *array.shape[1:]))
 
 
 def _declared(kind: str) -> tuple[str, tuple[int, ...]]:
@@ -93,41 +92,45 @@ class OutputWriter:
 
 def _json(head: bytes, values: Any) -> bytes:
     """Flat and row-major, which every client understands; NaN is null."""
-    if not isinstance(values, np.ndarray):
-        texts = [_encode(value).decode() for value in values]
-        return b'%b,"datatype":"BYTES","shape":[%d],"data":%b}' % (head, len(texts), _encode(texts))
-    datatype = datatypes.of_dtype(values.dtype)
+    array = _array(values)
+    datatype, data = datatypes.of_dtype(array.dtype), array.ravel().tolist()
     if datatype == "FP16":  # has no form in JSON
         datatype = "FP32"
-    return _described(head, datatype, values.shape) + b',"data":' + _encode(_flat(values, datatype)) + b"}"
-
-
-def _flat(values: npt.NDArray[Any], datatype: str) -> list[Any]:
-    found: list[Any] = values.ravel().tolist()
-    if datatype != BYTES:
-        return found
-    return [value if isinstance(value, str) else datatypes.text_of(value).decode(errors="replace") for value in found]
+    if datatype == BYTES:
+        data = [value if isinstance(value, str) else text_of(value).decode(errors="replace") for value in data]
+    return _described(head, datatype, array.shape) + b',"data":' + _encode(data) + b"}"
 
 
 def _binary(head: bytes, values: Any) -> tuple[bytes, bytes]:
-    if isinstance(values, np.ndarray):
-        datatype, shape = datatypes.of_dtype(values.dtype), values.shape
-    else:
-        datatype, shape = BYTES, (len(values),)
+    array = _array(values)
+    datatype = datatypes.of_dtype(array.dtype)
     if datatype == BYTES:
-        blob = b"".join(
-            _element(value)
-            for value in (values.ravel().tolist() if len(shape) > 0 and isinstance(values, np.ndarray) else values)
-        )
+        texts = map(text_of, array.ravel().tolist())
+        blob = b"".join(len(text).to_bytes(4, "little") + text for text in texts)
     else:
-        blob = np.ascontiguousarray(values, DTYPES[datatype]).tobytes()
-    document = _described(head, datatype, shape) + b',"parameters":{"binary_data_size":%d}}' % len(blob)
-    return document, blob
+        blob = np.ascontiguousarray(array, DTYPES[datatype]).tobytes()
+    parameters = b',"parameters":{"binary_data_size":%d}}' % len(blob)
+    return _described(head, datatype, array.shape) + parameters, blob
 
 
-def _element(value: Any) -> bytes:
-    text = datatypes.text_of(value)
-    return len(text).to_bytes(4, "little") + text
+def _array(values: Any) -> npt.NDArray[Any]:
+    """Moments as texts, lists as arrays, all else as it is."""
+    array: npt.NDArray[Any] = values if isinstance(values, np.ndarray) else _of_list(values)
+    return np.datetime_as_string(array).astype(object) if array.dtype.kind == "M" else array
+
+
+def _of_list(values: list[Any]) -> npt.NDArray[Any]:
+    """An array of numbers or texts where it is one, else (ZipMap's maps) one object a row."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind in "biufUM":
+        return array
+    objects = np.empty(len(values), object)
+    for row, value in enumerate(values):
+        objects[row] = value
+    return objects
 
 
 def _described(head: bytes, datatype: str, shape: tuple[int, ...]) -> bytes:
