@@ -38,7 +38,7 @@ class Inputs:
 
     def read(self, items: list[InputTensor], blobs: dict[int, memoryview]) -> tuple[Arrays, int]:
         """The model's arrays, and how many rows they have. Raises Refusal."""
-        rows = items[0].shape[0]
+        rows = self._first(items).shape[0]
         check_count(rows)
         if self._matrix is not None and len(items) == 1 and items[0].name == NAME and len(items[0].shape) == 2:
             return [self._matrix.read(items[0], blobs.get(0))], rows
@@ -60,6 +60,10 @@ class Inputs:
             found[number] if number in found else _missing(field, rows) for number, field in enumerate(self._fields)
         ]
         return ([_side_by_side(arrays)] if self._join else arrays), rows
+
+    def _first(self, items: Sequence[InputTensor]) -> InputTensor:
+        """The one that counts the rows: what is not read need not have as many."""
+        return next((item for item in items if item.name in self._places), items[0])
 
     def _number(self, name: str, index: int) -> int | None:
         number = self._places.get(name)

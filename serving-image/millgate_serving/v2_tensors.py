@@ -100,7 +100,9 @@ class TensorReader:
             raise Refusal(400, f"{place}.parameters.binary_data_size: {what}")
         if dtype.kind == "b" and not set(blob) <= {0, 1}:  # any other byte would be a boolean that is neither
             raise Refusal(400, f"{place}: a BOOL must be a byte 0 or 1")
-        return self._field.from_array(np.frombuffer(blob, dtype), place)
+        array = np.frombuffer(blob, dtype)
+        # Behind JSON of any length the numbers lie anywhere, and native code may count on their alignment.
+        return self._field.from_array(array if array.flags.aligned else array.copy(), place)
 
     def _texts(self, blob: memoryview, size: int, place: str) -> Array:
         values: list[Any] = _elements(blob, size, place)

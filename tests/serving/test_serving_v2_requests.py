@@ -29,13 +29,13 @@ MOMENTS = st.datetimes(datetime(1678, 1, 1), datetime(2261, 12, 31)).map(datetim
 class Kind:
     """A model's inputs with a strategy for the values of a row of each."""
 
-    def __init__(self, items, dtypes, values, *, matrix=False, missing_text=False, rules=NONE):
+    def __init__(self, items, dtypes, values, *, matrix=False, missing_text=False, rules=NONE, ignore_extra=False):
         self.items, self.values = items, values
         signature = Signature(tuple(items), (), "")
         layout = Layout(tuple(np.dtype(kind) for kind in dtypes), matrix=matrix, missing_text=missing_text)
         self.fields = fields(signature, layout, rules)
         self.predict = validation.decoder(signature, layout, rules)
-        self.inputs = Inputs(self.fields, columns=bool(signature.columns), matrix=matrix, ignore_extra=False)
+        self.inputs = Inputs(self.fields, columns=bool(signature.columns), matrix=matrix, ignore_extra=ignore_extra)
         self.names = [field.name for field in self.fields]
 
     def rows(self):
@@ -226,3 +226,21 @@ def test_bytes_are_base64_in_json_and_themselves_in_binary():
     head = json.dumps({"inputs": [item | {"parameters": {"binary_data_size": 6}}]}).encode()
     headers = {HEADER_LENGTH: str(len(head)).encode()}
     assert kind.v2(head + b"\x02\x00\x00\x00\xff\x00", headers)[0].tolist() == [b"\xff\x00"]
+
+
+def test_numbers_behind_json_of_any_length_are_aligned_for_native_code():
+    kind, values = KINDS["one tensor"], np.arange(4.0)
+    for spaces in range(8):
+        item = {"name": "input", "shape": [1, 2, 2], "datatype": "FP64", "parameters": {"binary_data_size": 32}}
+        head = json.dumps({"inputs": [item]}).encode() + b" " * spaces
+        (array,) = kind.v2(head + values.tobytes(), {HEADER_LENGTH: str(len(head)).encode()})
+        assert array.flags.aligned
+        assert array.ravel().tolist() == values.tolist()
+
+
+def test_an_input_that_is_not_read_need_not_have_as_many_rows():
+    kind = Kind([column("a", "double")], ["f8"], [DOUBLE], ignore_extra=True)
+    extra = {"name": "x", "shape": [3, 3], "datatype": "FP128", "data": []}
+    known = {"name": "a", "shape": [1], "datatype": "FP64", "data": [1.5]}
+    for inputs in ([extra, known], [known, extra]):
+        assert kind.v2(json.dumps({"inputs": inputs}).encode(), {})[0].tolist() == [1.5]
