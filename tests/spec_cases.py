@@ -112,9 +112,18 @@ RULES = (
     ),
     Case(
         "spec.server.env[0]",
+        "`name` must be none of the variables that are set by Millgate, which say what is served",
+        accepted=(env(name="MY_MILLGATE_MODEL", value="x"), env(name="MILLGATE_ACCESS_LOG", value="all")),
+        refused=tuple(
+            env(name=f"MILLGATE_{name}", value="x")
+            for name in ("MODEL_PATH", "MODEL_DIGEST", "ALLOW_CODE_EXECUTION", "CACHE_DIR", "TERMINATION_LOG")
+        ),
+    ),
+    Case(
+        f"{STEP_GATE}.job.env[0]",
         "`name` must not start with 'MILLGATE_': these variables are set by Millgate",
-        accepted=(env(name="MY_MILLGATE_X", value="x"),),
-        refused=(env(name="MILLGATE_MODEL", value="x"),),
+        accepted=(job(image="x:1", env=[{"name": "MY_MILLGATE_X", "value": "x"}]),),
+        refused=(job(image="x:1", env=[{"name": "MILLGATE_STEP", "value": "x"}]),),
     ),
     Case(
         "spec.server.resources",

@@ -4,10 +4,13 @@ import json
 from typing import Any
 
 import kubernetes_validate
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from millgate.api.revision import Revision
+from millgate.api.spec import ServerVariable
 from millgate.workload.checks import Compared, check_job
 from millgate.workload.jobs import GateVisit, gate_job, preflight_job
 from millgate.workload.parent import Parent
@@ -163,3 +166,20 @@ def test_no_field_of_spec_changes_a_variable_that_millgate_sets(revision: Revisi
     assert env["MILLGATE_MODEL_DIGEST"] == any_.DIGEST
     assert env["MILLGATE_REVISION"] == revision.hash
     assert env["MILLGATE_ALLOW_CODE_EXECUTION"] == ("true" if settings.allow_code_execution else "false")
+
+
+@_patient
+@given(any_.revisions, any_.settings, any_.compared, any_.check_visits)
+def test_what_millgate_sets_on_a_pod_cannot_be_asked_for_in_spec(
+    revision: Revision, settings: WorkloadSettings, compared: Compared, asked: GateVisit
+) -> None:
+    """Else others could be served than were tested, or code be run that the configuration does not allow."""
+    for made in (
+        deployment(any_.PARENT, revision, any_.DIGEST, 1, settings),
+        preflight_job(any_.PARENT, revision, any_.DIGEST, 1, settings),
+        check_job(any_.PARENT, compared, asked, settings, 12.5),
+    ):
+        (container,) = made["spec"]["template"]["spec"]["containers"]
+        for name in [one["name"] for one in container["env"] if one["name"].startswith("MILLGATE_")]:
+            with pytest.raises(ValidationError, match="set by Millgate"):
+                ServerVariable(name=name, value="x")

@@ -15,6 +15,7 @@ from millgate.api.spec import (
     ResourceList,
     Resources,
     Server,
+    ServerVariable,
     Toleration,
     TopologySpread,
 )
@@ -57,12 +58,18 @@ def optional(strategy: st.SearchStrategy) -> st.SearchStrategy:
 
 key_selector = st.builds(KeySelector, name=dns_label, key=st.from_regex(r"[-._a-zA-Z0-9]{1,20}", fullmatch=True))
 env_name = st.from_regex(r"[A-Z_][A-Z0-9_]{0,20}", fullmatch=True).filter(lambda name: not name.startswith("MILLGATE_"))
-env_var = st.one_of(
-    st.builds(EnvVar, name=env_name | st.just("HOME"), value=text),
-    st.builds(EnvVar, name=env_name, secret_key_ref=key_selector),
-    st.builds(EnvVar, name=env_name, config_map_key_ref=key_selector),
-)
-env = st.lists(env_var, max_size=4, unique_by=lambda variable: variable.name).map(tuple)
+
+
+def _env(kind: type[EnvVar | ServerVariable]) -> st.SearchStrategy[tuple[EnvVar | ServerVariable, ...]]:
+    variable = st.one_of(
+        st.builds(kind, name=env_name | st.just("HOME"), value=text),
+        st.builds(kind, name=env_name, secret_key_ref=key_selector),
+        st.builds(kind, name=env_name, config_map_key_ref=key_selector),
+    )
+    return st.lists(variable, max_size=4, unique_by=lambda variable: variable.name).map(tuple)
+
+
+env, server_env = _env(EnvVar), _env(ServerVariable)
 amounts = optional(st.lists(quantity, min_size=1, max_size=2))
 
 
@@ -84,7 +91,7 @@ servers = st.builds(
     Server,
     image=optional(image),
     args=optional(st.lists(text, max_size=3).map(tuple)),
-    env=optional(env),
+    env=optional(server_env),
     port=optional(st.integers(1024, 65535)),
     resources=optional(resources),
     node_selector=optional(st.dictionaries(label_key, label_value, max_size=3)),

@@ -1,5 +1,7 @@
 """`spec.server`: the pods that serve a model, as an allow-list. Jobs of gates share its environment and resources."""
 
+import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
@@ -33,8 +35,8 @@ class KeySelector(SpecModel):
     key: Annotated[KeyName, Field(description="The key whose value is taken.")]
 
 
-class EnvVar(SpecModel):
-    """An environment variable of the model server."""
+class Variable(SpecModel):
+    """An environment variable."""
 
     name: Annotated[EnvName, Field(description="The name of the variable.")]
     value: Annotated[str | None, StringConstraints(max_length=4096), Field(description="The value as it stands.")] = (
@@ -47,16 +49,44 @@ class EnvVar(SpecModel):
         KeySelector | None, Field(description="Take the value from a ConfigMap of the same namespace.")
     ] = None
 
-    rules: ClassVar = (
+    rules: ClassVar[Sequence[Rule]] = (
         Rule(
             "[has(self.value), has(self.secretKeyRef), has(self.configMapKeyRef)].filter(x, x).size() == 1",
             "exactly one of `value`, `secretKeyRef` or `configMapKeyRef` must be specified",
             lambda env: [env.value, env.secret_key_ref, env.config_map_key_ref].count(None) == 2,
         ),
+    )
+
+
+class EnvVar(Variable):
+    """An environment variable of a job."""
+
+    rules: ClassVar[Sequence[Rule]] = (
+        *Variable.rules,
         Rule(
             "!self.name.startsWith('MILLGATE_')",
             "`name` must not start with 'MILLGATE_': these variables are set by Millgate",
             lambda env: not env.name.startswith("MILLGATE_"),
+        ),
+    )
+
+
+# What the operator says on a pod: which model, which bytes, what may run. All else are settings of the serving image.
+_SET_BY_MILLGATE = (
+    "^MILLGATE_(ALLOW|CACHE_DIR|CACHE_GIB|CANDIDATE|CHECK|DRAIN|FETCH|GIT|IMAGE|MODEL|NAME|PORT|REVISION|STABLE|STEP"
+    "|TERMINATION)"
+)
+
+
+class ServerVariable(Variable):
+    """An environment variable of the model server: its own, or a setting of the serving image."""
+
+    rules: ClassVar[Sequence[Rule]] = (
+        *Variable.rules,
+        Rule(
+            f"!self.name.matches('{_SET_BY_MILLGATE}')",
+            "`name` must be none of the variables that are set by Millgate, which say what is served",
+            lambda env: re.match(_SET_BY_MILLGATE, env.name) is None,
         ),
     )
 
@@ -156,7 +186,9 @@ class Server(SpecModel):
         Field(max_length=64, description="Arguments of the image's entrypoint."),
     ] = None
     env: Annotated[
-        tuple[EnvVar, ...] | None, Field(max_length=64, description="Environment variables."), KeyedBy("name")
+        tuple[ServerVariable, ...] | None,
+        Field(max_length=64, description="Environment variables; `MILLGATE_…` are settings of the serving image."),
+        KeyedBy("name"),
     ] = None
     port: Annotated[
         Annotated[int, Field(ge=1024, le=65535)] | None,

@@ -15,7 +15,17 @@ from millgate.api.base import DnsLabel, KeyedBy, PositiveDecimal, Rule, SpecMode
 from millgate.api.compare import Compare, ComparePreset, Reference, Statistic
 from millgate.api.gate import Gate, GateType, OnFail, Query
 from millgate.api.job import Job, JobPreset
-from millgate.api.server import EnvVar, KeySelector, ResourceList, Resources, Server, Toleration, TopologySpread
+from millgate.api.server import (
+    EnvVar,
+    KeySelector,
+    ResourceList,
+    Resources,
+    Server,
+    ServerVariable,
+    Toleration,
+    TopologySpread,
+    Variable,
+)
 
 __all__ = [
     "Compare",
@@ -37,6 +47,7 @@ __all__ = [
     "Resources",
     "Rollout",
     "Server",
+    "ServerVariable",
     "Statistic",
     "Step",
     "Strategy",
@@ -44,6 +55,7 @@ __all__ = [
     "TopologySpread",
     "Traffic",
     "TrafficType",
+    "Variable",
 ]
 
 

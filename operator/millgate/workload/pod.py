@@ -5,7 +5,7 @@ fields. No field of a ModelDeployment can loosen the profile.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from millgate.api.spec import EnvVar, ResourceList, Resources, Server, Toleration
+from millgate.api.spec import ResourceList, Resources, Server, Toleration, Variable
 
 Json = dict[str, Any]
 
@@ -54,15 +54,15 @@ def container(name: str, image: str, env: Sequence[Json], volumes: Sequence[str]
     }
 
 
-def environment(own: Mapping[str, str], asked: Sequence[EnvVar]) -> list[Json]:
-    """`own` variables and those of `spec`, which may replace ours but for 'MILLGATE_…': none can be named like that."""
+def environment(own: Mapping[str, str], asked: Sequence[Variable]) -> list[Json]:
+    """`own` variables and those of `spec`, which may replace ours, but not those that say what is served."""
     variables: dict[str, Json] = {name: {"name": name, "value": value} for name, value in own.items()}
     for variable in asked:
         variables[variable.name] = _variable(variable)
     return list(variables.values())
 
 
-def _variable(variable: EnvVar) -> Json:
+def _variable(variable: Variable) -> Json:
     for field, selector in (
         ("secretKeyRef", variable.secret_key_ref),
         ("configMapKeyRef", variable.config_map_key_ref),
