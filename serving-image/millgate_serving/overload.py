@@ -6,9 +6,10 @@ round may only last shortly, and the rest of it is told at once to come back lat
 capacity, and nobody waits for nothing (that there are two limits is CoDel's idea, Nichols and Jacobson 2012). The short
 limit is processor time from the beginning of a round: a server that gets little of its core still answers some.
 
-A refusal costs 25 us, nearly all of it HTTP. Of five times the capacity four are refused for each that is answered, so
-where a call of the model takes less than twice as long as those four, refusing only takes time from answering. Such a
-model is protected by the number of connections: a thousand requests of 50 us have all been answered after 50 ms.
+A refusal costs 25 us, nearly all of it HTTP. Of five times the capacity four are refused for each that is answered: of
+the capacity (1 - 5 r / a) / (1 - r / a) remains, where r is the price of a refusal and a that of an answer, so with less
+than 0.5 ms for an answer refusing would take more than a fifth of it. Such a model is protected by the number of
+connections alone: a thousand requests of 50 us have all been answered after 50 ms.
 """
 
 import time
@@ -23,7 +24,7 @@ FAST_SECONDS: Final = 5.0
 """In place of that for a model that is as cheap to ask as to refuse."""
 LATE_SECONDS: Final = 0.02
 TICK_SECONDS: Final = 0.1
-WORTH_SHEDDING_SECONDS: Final = 0.0002
+WORTH_SHEDDING_SECONDS: Final = 0.0005
 _LATE_TICKS = 2
 _CALM_TICKS = 10
 

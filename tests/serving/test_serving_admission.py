@@ -353,7 +353,7 @@ def test_with_certificates_predictions_need_https(tmp_path):
 
 # Shedding
 
-SLOW, FAST = 0.0005, 0.00001
+SLOW, FAST = 0.0008, 0.0001
 
 
 class Loop:

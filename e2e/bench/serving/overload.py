@@ -2,7 +2,7 @@
 
 `python -m e2e.bench.serving.overload` measures the capacity in a closed loop, then sends half of it, five times of it
 and half of it again in an open loop, with the server on core 0 and the load on core 1: with a model of 5 ms, which runs
-in a thread with a queue before it, and with models of 0.5 ms and of microseconds, which run on the event loop. Then
+in a thread with a queue before it, and with models of 0.8 ms and of microseconds, which run on the event loop. Then
 one call that never ends trips its deadline.
 """
 
@@ -267,7 +267,7 @@ def main(argv: list[str] | None = None) -> int:
             found: list[Overload | Stuck] = []
             for asked in (
                 Asked("5 ms, in a thread", slow, many, 400),
-                Asked("0.5 ms, on the event loop", slow, few, 800),
+                Asked("0.8 ms, on the event loop", slow, few, 800),
                 Asked("microseconds, on the event loop", fast.onnx_columns, one, 800),
             ):
                 with phase(asked.name):

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-ROUNDS, FEW_ROUNDS = 8000, 800
-"""Of a loop in the graph: about 5 and 0.5 ms, and nothing but the processor decides how long."""
+ROUNDS, FEW_ROUNDS = 8000, 1300
+"""Of a loop in the graph: about 5 and 0.8 ms, and nothing but the processor decides how long."""
 FOR_EVER = 10**12
 
 _SIGNATURE = {
