@@ -5,6 +5,7 @@ document does not know, a valid request that is refused or an invalid one that i
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,16 +22,16 @@ def main() -> int:
     arguments.add_argument("--model", default="every_type", help="a model of tests/serving/serving_models.py")
     asked = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), asked.model) as target:
-        return _hunt(target, asked.cases)
+        return _hunt(target, asked.cases, Path(folder))
 
 
-def _hunt(target: Target, cases: int) -> int:
+def _hunt(target: Target, cases: int, folder: Path) -> int:
     before = target.memory_mib()
-    command: list[str | Path] = [Path(sys.executable).with_name("schemathesis"), "run"]
-    command += [f"{target.url}/openapi.json", "--checks", "all"]
-    done = subprocess.run(
-        [*command, "--max-examples", str(cases // _PREDICTIONS), "--no-color"], cwd=TESTS, check=False
-    )
+    command: list[str | Path] = [Path(sys.executable).with_name("schemathesis")]
+    command += ["--config-file", TESTS / "schemathesis.toml", "run", f"{target.url}/openapi.json", "--checks", "all"]
+    command += ["--max-examples", str(cases // _PREDICTIONS), "--no-color"]
+    variables = os.environ | {"SCHEMATHESIS_HOOKS": str(TESTS / "schema_hooks.py")}
+    done = subprocess.run(command, cwd=folder, env=variables, check=False)
     answers = target.answers()
     print(f"predictions by status: {answers}; memory {before:.1f} -> {target.memory_mib():.1f} MiB")
     return 1 if done.returncode or any(code.startswith("5") for code in answers) else 0
