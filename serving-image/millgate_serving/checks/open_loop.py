@@ -15,7 +15,7 @@ import httptools
 
 _CONNECTIONS = 64
 _LATE_SECONDS = 10.0  # after the last request was due; what is then without an answer counts as taking that long
-_OVERLOADED = frozenset({429, 503})
+_OVERLOADED = frozenset({429, 503, 504})
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Block:
     complete: asyncio.Event = field(default_factory=asyncio.Event)
 
     def record(self, latency: float, status: int) -> None:
-        """A refusal for overload is no fast answer: it counts as one that took too long."""
+        """A refusal for overload, or a passed deadline, is no fast answer: it counts as one that took too long."""
         if self.ended:
             return
         overloaded = status in _OVERLOADED
