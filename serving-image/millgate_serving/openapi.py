@@ -12,6 +12,7 @@ import msgspec
 
 from millgate_serving import __version__, deadline, openapi_v2, schemas
 from millgate_serving.engine import Outputs
+from millgate_serving.feedback import MAX_ENTRIES, MAX_LABELS
 from millgate_serving.fields import Field
 from millgate_serving.loading import ReadyModel
 from millgate_serving.schemas import ERROR, JSON, ROWS, Schema, answer, errors, page, ref
@@ -102,7 +103,8 @@ def document(model: Described) -> dict[str, Any]:
         "required": ["error"],
         "additionalProperties": False,
     }
-    components = _schemas(model) | openapi_v2.components(model.fields, model.outputs) | {ERROR: error}
+    feedback = _feedback_schemas() if model.feedback else {}
+    components = _schemas(model) | feedback | openapi_v2.components(model.fields, model.outputs) | {ERROR: error}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -131,12 +133,38 @@ def _predict(model: Described) -> dict[str, Any]:
 
 
 def _feedback() -> dict[str, Any]:
-    """Its own rules are those of the answers that it speaks of: see docs/serving-observing.md."""
+    """Which labels are of the right type depends on the answers that they belong to."""
     return {
         "operationId": "feedback",
         "summary": "Labels that came later, by the id of the answer that they belong to.",
-        "requestBody": {"required": True, "content": {JSON: {"schema": {"type": "object"}}}},
+        "requestBody": {
+            "required": True,
+            "content": {JSON: {"schema": {"oneOf": [ref("FeedbackEntry"), ref("FeedbackBatch")]}}},
+        },
         "responses": {"200": answer("How many labels were counted.", {"type": "object"})} | errors(),
+    }
+
+
+def _feedback_schemas() -> dict[str, Schema]:
+    """As millgate_serving.feedback reads them."""
+    text, label = {"type": "string"}, {"anyOf": [{"type": kind} for kind in ("boolean", "number", "string")]}
+    entry = {
+        "id": {"type": "string", "minLength": 1, "maxLength": 128},
+        "labels": {"type": "array", "items": label, "minItems": 1, "maxItems": MAX_LABELS},
+        "predictions": {"type": "array", "items": {}, "maxItems": MAX_LABELS},
+        "outputs": {"type": "object"},
+        "model": text,
+        "version": {"type": "string", "maxLength": 64},
+    }
+    batch = {"type": "array", "items": ref("FeedbackEntry"), "minItems": 1, "maxItems": MAX_ENTRIES}
+    return {
+        "FeedbackEntry": {
+            "type": "object",
+            "properties": entry,
+            "required": ["id", "labels"],
+            "additionalProperties": False,
+        },
+        "FeedbackBatch": _request("feedback", batch),
     }
 
 

@@ -36,6 +36,8 @@ def not_understood(
         what = f"unknown field '{shown}'; allowed: {listed(allowed(place))}"
     elif what.startswith("Invalid enum value"):  # msgspec repeats the value
         what = one_of(enumerated(place))
+    elif what == "Number out of range":
+        what = "number out of range; expected one of at most 1.7976931348623157e+308 in size"
     else:
         if what.startswith("Expected"):  # else what is quoted is the name of a field, which may be `float`
             what = re.sub(r"\b(int|float|str|bool)\b", lambda word: _WORDS[word[0]], what)
