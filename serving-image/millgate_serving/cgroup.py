@@ -1,4 +1,4 @@
-"""How much processor time the pod was given: the quota of its control group, of either version."""
+"""How much processor time and memory the pod was given: the limits of its control group, of either version."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 _MOUNT = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
+_NO_LIMIT = 1 << 60
 
 
 def cpus(mount: Path = _MOUNT, own_groups: Path = _OWN_GROUPS) -> float | None:
@@ -13,8 +14,14 @@ def cpus(mount: Path = _MOUNT, own_groups: Path = _OWN_GROUPS) -> float | None:
 
     https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max) and .../scheduler/sched-bwc.html (cpu.cfs_quota_us).
     """
-    quotas = [quota for folder in _folders(mount, own_groups) if (quota := _quota(folder)) is not None]
+    quotas = [quota for folder in _folders("cpu", mount, own_groups) if (quota := _quota(folder)) is not None]
     return min(quotas, default=None)
+
+
+def memory_bytes(mount: Path = _MOUNT, own_groups: Path = _OWN_GROUPS) -> int | None:
+    """The smallest limit on the same way; None where there is none."""
+    limits = [limit for folder in _folders("memory", mount, own_groups) if (limit := _limit(folder)) is not None]
+    return min(limits, default=None)
 
 
 def threads(quota: float | None, available: int | None = None) -> int:
@@ -26,7 +33,7 @@ def threads(quota: float | None, available: int | None = None) -> int:
     return 1 if quota is None else max(1, min(int(quota), usable))
 
 
-def _folders(mount: Path, own_groups: Path) -> Iterator[Path]:
+def _folders(controller: str, mount: Path, own_groups: Path) -> Iterator[Path]:
     """In a container the own group is usually mounted as the root, and the path that the kernel names is not there."""
     try:
         lines = own_groups.read_text().splitlines()
@@ -37,8 +44,8 @@ def _folders(mount: Path, own_groups: Path) -> Iterator[Path]:
         controllers, _, group = rest.partition(":")
         if number == "0" and not controllers:
             roots = [mount, mount / "unified"]
-        elif "cpu" in controllers.split(","):
-            roots = [mount / "cpu", mount / controllers]
+        elif controller in controllers.split(","):
+            roots = [mount / controller, mount / controllers]
         else:
             continue
         path = PurePosixPath(group.lstrip("/"))
@@ -55,4 +62,14 @@ def _quota(folder: Path) -> float | None:
             period = (folder / "cpu.cfs_period_us").read_text().strip()
         return None if quota == "max" or int(quota) <= 0 else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _limit(folder: Path) -> int | None:
+    """Version 1 writes the largest number of pages where version 2 writes `max`."""
+    name = "memory.max" if (folder / "memory.max").is_file() else "memory.limit_in_bytes"
+    try:
+        text = (folder / name).read_text().strip()
+        return None if text == "max" or int(text) >= _NO_LIMIT else int(text)
+    except (OSError, ValueError):
         return None

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from millgate_serving import conversion
+from millgate_serving import cgroup, conversion
 from millgate_serving.conversion import Conversion
 from millgate_serving.logs import log
 
 FOLDER: Final = "converted"
+# The libraries, measured (306 MiB with all of MLflow), and some times the model. A process that passed the pod's limit
+# would take the server with it: the kubelet lets the kernel end a container as a whole.
+_LIBRARIES_BYTES: Final = 352 << 20
+_COPIES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Converter:
             with self._kept_in() as folder:
                 found = conversion.read(folder, self.digest)
                 if found is None:
-                    failure = _run(artefact, self.digest, folder, self.seconds)
+                    failure = _lacks_memory(artefact) or _run(artefact, self.digest, folder, self.seconds)
                     found = conversion.read(folder, self.digest)
                     if found is None:
                         found = Conversion(self.digest, conversion.makers(), refused=failure), b""
@@ -54,6 +58,17 @@ class Converter:
             return
         with tempfile.TemporaryDirectory(prefix="millgate-") as folder:
             yield Path(folder)
+
+
+def _lacks_memory(artefact: Path) -> str:
+    limit = cgroup.memory_bytes()
+    if limit is None:
+        return ""
+    own = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    needed = (
+        own + _LIBRARIES_BYTES + _COPIES * sum(file.stat().st_size for file in artefact.rglob("*") if file.is_file())
+    )
+    return "" if needed <= limit else f"it takes a memory limit of about {needed >> 20} MiB, there are {limit >> 20}"
 
 
 def _run(artefact: Path, digest: str, folder: Path, seconds: float) -> str:

@@ -40,6 +40,27 @@ def test_the_smallest_quota_on_the_way_to_the_root_counts(tmp_path, files, own, 
     assert cgroup.cpus(mount, groups) == cores
 
 
+MEMORY = [
+    ({"memory.max": "268435456\n"}, "0::/\n", 256 << 20),
+    ({"memory.max": "max\n"}, "0::/\n", None),
+    ({"memory.max": "max", "p/memory.max": "1048576"}, "0::/p\n", 1 << 20),
+    ({"memory/memory.limit_in_bytes": "1048576\n"}, "9:memory:/\n", 1 << 20),
+    ({"memory/memory.limit_in_bytes": "9223372036854771712\n"}, "9:memory:/\n", None),
+    ({"memory/memory.limit_in_bytes": "1048576\n"}, "5:cpu:/\n", None),
+    ({}, "0::/\n", None),
+]
+
+
+@pytest.mark.parametrize(("files", "own", "limit"), MEMORY)
+def test_the_smallest_memory_limit_on_the_way_to_the_root_counts(tmp_path, files, own, limit):
+    mount, groups = tmp_path / "mount", tmp_path / "cgroup"
+    for name, text in files.items():
+        (mount / name).parent.mkdir(parents=True, exist_ok=True)
+        (mount / name).write_text(text)
+    groups.write_text(own)
+    assert cgroup.memory_bytes(mount, groups) == limit
+
+
 @pytest.mark.parametrize(
     ("quota", "available", "threads"),
     [(None, 64, 1), (0.2, 64, 1), (1.9, 64, 1), (2.0, 64, 2), (8.0, 4, 4), (3.5, 2, 2)],

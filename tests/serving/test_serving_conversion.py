@@ -116,6 +116,14 @@ def test_a_model_that_cannot_be_converted_is_served_by_its_own_flavour_with_the_
     assert result["inputExample"] == "Answered"
 
 
+def test_a_pod_with_little_memory_is_not_ended_by_a_conversion(flavoured, tmp_path, monkeypatch):
+    monkeypatch.setattr("millgate_serving.cgroup.memory_bytes", lambda: 256 << 20)
+    found, content = Converter("sha256:0", tmp_path, 60).convert(flavoured("scaled"))
+    assert content == b""
+    assert "memory limit" in found.refused
+    assert "there are 256" in found.refused
+
+
 def test_a_conversion_that_takes_too_long_or_is_switched_off_says_so(flavoured, tmp_path):
     for seconds, reason in ((0, "switched off"), (0.01, "longer than 0.01 s")):
         found, content = Converter("sha256:0", tmp_path, seconds).convert(flavoured("scaled"))
