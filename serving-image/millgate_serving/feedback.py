@@ -195,7 +195,7 @@ class Feedback:
 
 
 def _line(moment: str, entry: Entry) -> bytes:
-    document = {"kind": "feedback", "time": moment, "requestId": entry.id, "labels": entry.labels}
+    document = {"event": "feedback", "time": moment, "requestId": entry.id, "labels": entry.labels}
     if entry.version is not None:
         document["version"] = entry.version
     return msgspec.json.encode(document) + b"\n"

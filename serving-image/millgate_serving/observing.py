@@ -1,12 +1,13 @@
 """The settings of what is told about requests: which lines, which predictions, which traces, and what is masked."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from millgate_serving import tracing
 from millgate_serving.access_log import WHICH, Which
-from millgate_serving.prediction_log import PredictionLogSettings
-from millgate_serving.variables import Environment, invalid, number, path
+from millgate_serving.prediction_log import STANDARD_OUTPUT, PredictionLogSettings
+from millgate_serving.variables import Environment, invalid, number
 
 _MEBIBYTE = 1 << 20
 _LEAST_FILE_BYTES = 1 << 16
@@ -45,12 +46,15 @@ def read(environment: Environment) -> Observing:
 
 
 def _prediction_log(environment: Environment) -> PredictionLogSettings | None:
-    directory = path(environment, "MILLGATE_PREDICTION_LOG_DIR")
+    where = environment.get("MILLGATE_PREDICTION_LOG", "")
     share = number(environment, "MILLGATE_PREDICTION_LOG_SHARE", 1, 1)
     mebibytes = number(environment, "MILLGATE_PREDICTION_LOG_FILE_MEBIBYTES", 64, 1 << 20)
     files = int(number(environment, "MILLGATE_PREDICTION_LOG_FILES", 4, 1000))
-    if directory is None:
+    if not where:
         return None
+    if where != STANDARD_OUTPUT and not where.startswith("/"):
+        raise invalid(f"MILLGATE_PREDICTION_LOG must be {STANDARD_OUTPUT} or a folder that begins with /")
     if files < 1:
         raise invalid("MILLGATE_PREDICTION_LOG_FILES must be a number from 1 to 1000")
+    directory = None if where == STANDARD_OUTPUT else Path(where)
     return PredictionLogSettings(directory, share, max(int(mebibytes * _MEBIBYTE), _LEAST_FILE_BYTES), files)

@@ -1,4 +1,4 @@
-"""The prediction log: what was asked and answered, sampled and masked, in files that are turned over by size.
+"""The prediction log: what was asked and answered, sampled and masked, in files or among the other lines of the log.
 
 A request only leaves references to its arrays; they become JSON and are written on a thread of their own.
 """
@@ -6,7 +6,7 @@ A request only leaves references to its arrays; they become JSON and are written
 import random
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -17,27 +17,31 @@ from msgspec import Struct
 from millgate_serving.access_log import TRACEPARENT_CHARACTERS, Clock
 from millgate_serving.background import Background
 from millgate_serving.exchange import Exchange
-from millgate_serving.logs import Sparingly, described
+from millgate_serving.logs import Sparingly, described, log_line
 from millgate_serving.named_values import NamedValues
 
 _BUFFER_BYTES: Final = 16 << 20
 _OVERHEAD_BYTES = 1000  # of a request that waits: its record, its arrays' own objects
 MAX_ROWS_LOGGED: Final = 100
+STANDARD_OUTPUT: Final = "stdout"
 _LAST_SECONDS = 5.0
 _LINES_PER_SECOND = 1
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionLogSettings:
-    """`share` of the requests goes to files in `directory`, of at most `max_bytes` each, the last `files` of them."""
+    """`share` of the requests goes to files in `directory`, of at most `max_bytes` each, the last `files` of them.
 
-    directory: Path
+    Without a directory it goes to standard output.
+    """
+
+    directory: Path | None
     share: float
     max_bytes: int
     files: int
 
 
-class Record(Struct, tag_field="kind", tag="prediction", omit_defaults=True, rename="camel"):
+class Record(Struct, tag_field="event", tag="prediction", omit_defaults=True, rename="camel"):
     """One request. `inputs` and `outputs` hold the first 100 rows of `rows`."""
 
     time: str
@@ -75,7 +79,9 @@ class PredictionLog:
         self._share = settings.share
         self._identity = identity
         self._values = values
-        self._files = RotatingFiles(settings, socket.gethostname())
+        self._put: Callable[[Sequence[bytes]], None] = _to_standard_output
+        if settings.directory is not None:
+            self._put = RotatingFiles(settings.directory, settings, socket.gethostname()).write
         self._errors = Sparingly(_LINES_PER_SECOND)
         self._encode = msgspec.json.Encoder().encode
         self._clock = Clock()
@@ -110,7 +116,7 @@ class PredictionLog:
             line if isinstance(line, bytes) else self._encode(self._record(moment, line)) + b"\n"
             for moment, line in batch
         ]
-        self._files.write(lines)
+        self._put(lines)
 
     def _record(self, moment: float, exchange: Exchange) -> Record:
         rows = min(exchange.rows, MAX_ROWS_LOGGED)
@@ -150,11 +156,16 @@ def _beginning(exchange: Exchange) -> Exchange:
     return msgspec.structs.replace(exchange, arrays=arrays, outputs=outputs)
 
 
+def _to_standard_output(lines: Sequence[bytes]) -> None:
+    for line in lines:
+        log_line(line)
+
+
 class RotatingFiles:
     """`predictions-<host>.jsonl`, and `….1` to `….n`, the older the higher: pods that share a volume do not meet."""
 
-    def __init__(self, settings: PredictionLogSettings, host: str) -> None:
-        self._path = settings.directory / f"predictions-{host}.jsonl"
+    def __init__(self, directory: Path, settings: PredictionLogSettings, host: str) -> None:
+        self._path = directory / f"predictions-{host}.jsonl"
         self._max_bytes = settings.max_bytes
         self._kept = settings.files - 1
         self._file: BinaryIO | None = None

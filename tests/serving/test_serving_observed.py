@@ -66,7 +66,7 @@ def observed(saved_models, folder, collector):
         "MILLGATE_ACCESS_LOG": "all",
         "MILLGATE_ACCESS_LOG_LINES_PER_SECOND": 0,
         "MILLGATE_MASK_FIELDS": "AMOUNT,nothing",
-        "MILLGATE_PREDICTION_LOG_DIR": folder / "log",
+        "MILLGATE_PREDICTION_LOG": folder / "log",
         "MILLGATE_FEEDBACK_ROWS": 1000,
         "MILLGATE_TRACE_SHARE": 0,
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
@@ -95,12 +95,12 @@ def line_of(server, request_id):
     return eventually(lambda: next((e for e in server.events if e.get("requestId") == request_id), None))
 
 
-def record_of(folder, request_id, kind="prediction"):
+def record_of(folder, request_id, event="prediction"):
     def found():
         lines = [
             json.loads(line) for path in (folder / "log").glob("*.jsonl") for line in path.read_text().splitlines()
         ]
-        return next((one for one in lines if one["requestId"] == request_id and one["kind"] == kind), None)
+        return next((one for one in lines if one["requestId"] == request_id and one["event"] == event), None)
 
     return eventually(found)
 
@@ -263,8 +263,22 @@ def test_a_log_that_nobody_reads_stops_no_request(saved_models, tmp_path):
         assert server.exit_code() == 0
 
 
+def test_predictions_may_go_to_standard_output(saved_models, tmp_path):
+    with serving(
+        tmp_path,
+        MILLGATE_MODEL_PATH=saved_models("numbers"),
+        MILLGATE_PREDICTION_LOG="stdout",
+        MILLGATE_MASK_FIELDS="a",
+    ) as server:
+        server.wait_ready()
+        body = json.dumps({"rows": [{"a": 1, "b": 2, "c": 3, "d": 4}]}).encode()
+        server.request("POST", "/predict", body, x_request_id="told")
+        line = line_of(server, "told")
+        assert (line["event"], line["inputs"]["a"], line["inputs"]["b"]) == ("prediction", "***", [2.0])
+
+
 def test_what_is_buffered_when_a_server_is_stopped_is_written(saved_models, tmp_path):
-    variables = {"MILLGATE_ACCESS_LOG": "all", "MILLGATE_PREDICTION_LOG_DIR": tmp_path / "log"}
+    variables = {"MILLGATE_ACCESS_LOG": "all", "MILLGATE_PREDICTION_LOG": tmp_path / "log"}
     with serving(tmp_path, MILLGATE_MODEL_PATH=saved_models("numbers"), **variables) as server:
         server.wait_ready()
         body = json.dumps({"rows": [{"a": 1, "b": 1, "c": 1, "d": 1}]}).encode()

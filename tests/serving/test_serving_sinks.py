@@ -189,7 +189,7 @@ def test_of_a_large_request_only_the_rows_that_are_kept_wait(tmp_path):
 
 
 def rotating(folder: Path, *, max_bytes: int, files: int) -> RotatingFiles:
-    return RotatingFiles(PredictionLogSettings(folder, 1.0, max_bytes, files), "pod-a")
+    return RotatingFiles(folder, PredictionLogSettings(folder, 1.0, max_bytes, files), "pod-a")
 
 
 @given(
@@ -321,12 +321,13 @@ def test_the_callers_span_is_followed_where_its_header_is_valid(header, expected
         ("MILLGATE_PREDICTION_LOG_SHARE", "1.5", "MILLGATE_PREDICTION_LOG_SHARE must be a number from 0 to 1"),
         ("MILLGATE_TRACE_SHARE", "-1", "MILLGATE_TRACE_SHARE must be a number from 0 to 1"),
         ("MILLGATE_FEEDBACK_ROWS", "many", "MILLGATE_FEEDBACK_ROWS must be a number from 0 to 1e+06"),
+        ("MILLGATE_PREDICTION_LOG", "log", "MILLGATE_PREDICTION_LOG must be stdout or a folder that begins with /"),
         ("MILLGATE_PREDICTION_LOG_FILES", "0.5", "MILLGATE_PREDICTION_LOG_FILES must be a number from 1 to 1000"),
     ],
 )
 def test_a_setting_that_is_wrong_is_named(variable, value, message):
     with pytest.raises(ServingError) as raised:
-        observing.read({"MILLGATE_PREDICTION_LOG_DIR": "/x", variable: value})
+        observing.read({"MILLGATE_PREDICTION_LOG": "/x"} | {variable: value})
     assert raised.value.message == message
 
 

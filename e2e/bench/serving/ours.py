@@ -40,7 +40,7 @@ def _everything(folder: Path) -> dict[str, str]:
         "MILLGATE_ACCESS_LOG": "all",
         "MILLGATE_ACCESS_LOG_LINES_PER_SECOND": "0",
         "MILLGATE_MASK_FIELDS": "f0,f1",
-        "MILLGATE_PREDICTION_LOG_DIR": str(folder / "predictions"),
+        "MILLGATE_PREDICTION_LOG": str(folder / "predictions"),
         "MILLGATE_PREDICTION_LOG_SHARE": "0.01",
         "MILLGATE_FEEDBACK_ROWS": "10000",
         "MILLGATE_TRACE_SHARE": "0.01",
