@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import millgate_serving
@@ -195,6 +195,7 @@ def rotating(folder: Path, *, max_bytes: int, files: int) -> RotatingFiles:
 @given(
     st.lists(st.lists(st.integers(1, 40), max_size=8), min_size=1, max_size=12), st.integers(20, 90), st.integers(1, 4)
 )
+@settings(deadline=None)  # of a disk
 def test_files_are_turned_over_and_hold_the_newest_lines_in_order(tmp_path_factory, batches, max_bytes, files):
     folder = tmp_path_factory.mktemp("log")
     sink, written = rotating(folder, max_bytes=max_bytes, files=files), []
@@ -350,8 +351,8 @@ def test_the_clock_tells_milliseconds_of_the_right_second():
 
 def test_every_reason_for_which_a_request_is_refused_has_its_series_from_the_start():
     """A first refusal must be an increase, not a series that begins at one."""
-    settings = read_settings({"MILLGATE_MODEL_NAME": "m", "MILLGATE_MODEL_PATH": "/m"})
-    text = Metrics(settings).exposition().decode()
+    known = read_settings({"MILLGATE_MODEL_NAME": "m", "MILLGATE_MODEL_PATH": "/m"})
+    text = Metrics(known).exposition().decode()
     there = set(re.findall(r'millgate_requests_rejected_total{.*reason="(\w+)"} 0', text))
     package = Path(millgate_serving.__file__).parent
     used = {word for file in package.glob("*.py") for word in re.findall(r'reason="(\w+)"', file.read_text())}
