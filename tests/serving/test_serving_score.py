@@ -5,6 +5,8 @@ import csv
 import json
 import signal
 import subprocess
+from datetime import datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -138,6 +140,30 @@ def test_an_infinity_of_a_parquet_file_is_no_null(ready, tmp_path):
     score(ready("numbers"), options(source, tmp_path / "out.jsonl"))
     assert [row["row"] for row in json_lines(tmp_path / "out.jsonl")] == [1]
     assert [row["row"] for row in json_lines(tmp_path / "rejected.jsonl")] == [2, 3]
+
+
+@pytest.mark.parametrize("target", ["csv", "jsonl", "parquet"])
+def test_kept_values_that_only_parquet_has_are_kept_in_every_form(target, ready, tmp_path):
+    moment = datetime(2026, 11, 23, 1, 2, 3, 4)  # noqa: DTZ001 - moments of Parquet need no zone
+    extra = pa.table(
+        {
+            "at": pa.array([moment], pa.timestamp("ns")),
+            "on": pa.array([moment.date()]),
+            "price": pa.array([Decimal("1.50")]),
+            "raw": pa.array([b"xy"]),
+        }
+    )
+    table = pa.table({name: [value] for name, value in ROW.items()})
+    for name in extra.column_names:
+        table = table.append_column(name, extra[name])
+    parquet.write_table(table, tmp_path / "in.parquet")
+    score(
+        ready("numbers"), options(tmp_path / "in.parquet", tmp_path / f"out.{target}", keep=tuple(extra.column_names))
+    )
+    (found,) = results(tmp_path / f"out.{target}")
+    texts = {"at": "2026-11-23T01:02:03.000004", "on": "2026-11-23", "price": "1.50", "raw": "eHk="}
+    expected = extra.to_pylist()[0] if target == "parquet" else texts
+    assert {name: found[name] for name in texts} == expected
 
 
 def test_a_row_on_which_the_model_fails_takes_no_other_with_it(ready, tmp_path):

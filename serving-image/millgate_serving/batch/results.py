@@ -11,12 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
-
+from millgate_serving.batch.encoding import encode
 from millgate_serving.batch.problem import BatchError
 from millgate_serving.batch.rows import SUFFIXES, parquet
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Writer(Protocol):
@@ -68,7 +65,7 @@ class JsonLinesWriter(_TextWriter):
     """An object a line."""
 
     def write(self, rows: Sequence[Any]) -> None:
-        self._file.write(b"".join(_encode(row) + b"\n" for row in rows))
+        self._file.write(b"".join(encode(row) + b"\n" for row in rows))
 
 
 class CsvWriter(_TextWriter):
@@ -90,7 +87,7 @@ class CsvWriter(_TextWriter):
 
 def _cell(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int | float | None):
-        return _encode(value).decode().strip('"')
+        return encode(value).decode().strip('"')
     return "" if value is None or value != value else value  # noqa: PLR0124 - NaN
 
 

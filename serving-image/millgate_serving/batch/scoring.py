@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from millgate_serving.batch.encoding import encode
 from millgate_serving.batch.problem import BatchError
 from millgate_serving.batch.rows import Unreadable
 from millgate_serving.engine import Outputs
@@ -20,8 +21,6 @@ UNNAMED = "input"
 """A field that holds the only tensor, where that has no name."""
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _PLACE = re.compile(r"^rows\[0\][.:]? ?")
-
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ class Scorer:
                 scored.rejected.append(Rejected(number, row.error, row.text))
                 continue
             try:
-                asked.append((number, row, _encode(self._asked(row))))
+                asked.append((number, row, encode(self._asked(row))))
             except (TypeError, ValueError) as error:
                 scored.rejected.append(Rejected(number, f"a value cannot be given to a model: {error}", str(row)))
         self._score(asked, scored)
