@@ -65,44 +65,32 @@ def test_a_stuck_call_is_told_by_readiness_at_once_and_by_liveness_after_a_while
     variables = {
         "MILLGATE_MODEL_PATH": saved_models("sleepy"),
         "MILLGATE_ALLOW_CODE_EXECUTION": "true",
-        "MILLGATE_DEADLINE_SECONDS": 0.3,
+        "MILLGATE_CONVERSION_SECONDS": 0,
+        "MILLGATE_DEADLINE_SECONDS": 3,
         "MILLGATE_STUCK_SECONDS": 2,
-    }
-    with serving(tmp_path, **variables) as server:
-        server.wait_ready()
-        stuck = {"rows": [{"seconds": 1000.0, "name": "x"}]}
-        assert server.predict(stuck).status == 504
-        eventually(lambda: server.request("GET", "/readyz").status == 503)
-        assert "passed its deadline" in server.request("GET", "/readyz").error
-        answer = server.predict({"rows": [{"seconds": 0.0, "name": "x"}]})
-        assert (answer.status, answer.error) == (503, "the model does not answer")
-        assert answer.headers["retry-after"] == "1"
-        eventually(lambda: server.request("GET", "/livez").status == 503)
-        server.terminate()
-        assert server.exit_code(30) == 0, "a call that never ends must not keep the process from ending"
-
-
-def test_who_finds_the_queue_full_is_told_at_once(saved_models, tmp_path):
-    variables = {
-        "MILLGATE_MODEL_PATH": saved_models("sleepy"),
-        "MILLGATE_ALLOW_CODE_EXECUTION": "true",
         "MILLGATE_QUEUE": 2,
     }
     with serving(tmp_path, **variables) as server:
         server.wait_ready()
         answers = []
-        slow = {"rows": [{"seconds": 3.0, "name": "x"}]}
-        clients = [threading.Thread(target=lambda: answers.append(server.predict(slow))) for _ in range(3)]
+        stuck = {"rows": [{"seconds": 1000.0, "name": "x"}]}
+        clients = [threading.Thread(target=lambda: answers.append(server.predict(stuck))) for _ in range(3)]
         for client in clients:
             client.start()
-        eventually(lambda: server.samples()["millgate_inflight_requests", ""] == 3)
-        started = time.monotonic()
-        refused = server.predict(slow)
-        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-        assert time.monotonic() - started < 1
+        eventually(lambda: server.samples()["millgate_waiting_requests", ""] == 2)
+        full = server.predict(stuck)
+        assert (full.status, full.error) == (503, "the model has more requests than it can answer")
+        assert full.headers["retry-after"] == "1"
         for client in clients:
             client.join()
-        assert [answer.status for answer in answers] == [200] * 3
+        assert [answer.status for answer in answers] == [504] * 3
+        eventually(lambda: server.request("GET", "/readyz").status == 503)
+        assert "passed its deadline" in server.request("GET", "/readyz").error
+        none = server.predict({"rows": [{"seconds": 0.0, "name": "x"}]})
+        assert (none.status, none.error) == (503, "the model does not answer")
+        eventually(lambda: server.request("GET", "/livez").status == 503)
+        server.terminate()
+        assert server.exit_code(30) == 0, "a call that never ends must not keep the process from ending"
 
 
 # The runner alone

@@ -3,6 +3,7 @@
 import datetime as dt
 import http.client
 import json
+import shutil
 import socket
 import ssl
 
@@ -74,19 +75,23 @@ def test_more_connections_than_allowed_are_told_so_and_closed(saved_models, tmp_
         held.pop().close()
 
 
-def test_large_bodies_are_not_read_beyond_what_the_server_can_hold(numbers):
-    """Given seven clients that stop before the end of nine mebibytes each, the eighth is told to come back later."""
-    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-    slow = []
-    for _ in range(7):
-        slow.append(socket.create_connection(("127.0.0.1", numbers.port), timeout=20))
-        slow[-1].sendall(head % (9 << 20) + b" " * ((9 << 20) - 1))
-    body = b" " * (8 << 20) + ONE_ROW
-    eventually(lambda: numbers.request("POST", "/predict", body).status == 503)
-    assert numbers.request("POST", "/predict", ONE_ROW).status == 200, "a small one finds its place"
-    for client in slow:
-        client.close()
-    eventually(lambda: numbers.request("POST", "/predict", body).status == 200)
+def test_an_answer_that_breaks_the_models_own_rule_is_an_error_and_counted(saved_models, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(saved_models("rounds"), model)  # it answers `share` as it came
+    (model / "millgate").mkdir()
+    rules = {"outputs": {"predictions": {"minimum": 0, "maximum": 1}}}
+    (model / "millgate" / "constraints.json").write_text(json.dumps(rules))
+    with serving(tmp_path, MILLGATE_MODEL_PATH=model) as server:
+        server.wait_ready()
+        assert server.predict({"rows": [{"rounds": 1, "share": 0.5}]}).status == 200
+        refused = server.predict({"rows": [{"rounds": 1, "share": 0.5}, {"rounds": 1, "share": 7.25}]})
+        assert refused.status == 500
+        assert refused.error == "the model's answer broke its own rule: predictions must be at most 1"
+        text = server.request("GET", "/metrics").body.decode()
+        counts = {line.rpartition(" ")[0]: line.rpartition(" ")[2] for line in text.splitlines()}
+        labels = 'model="fraud",version="8",revision="r0000001"'
+        assert counts[f'millgate_output_refused_total{{{labels},rule="predictions.maximum"}}'] == "1"
+        assert counts[f'millgate_output_refused_total{{{labels},rule="predictions.minimum"}}'] == "0"
 
 
 def test_the_same_request_is_answered_from_the_cache_by_either_protocol(saved_models, tmp_path):
@@ -196,7 +201,8 @@ def test_what_is_neither_http_nor_tls_hurts_nobody(with_tls, tmp_path):
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
     old.set_ciphers("DEFAULT@SECLEVEL=0")
-    old.options |= ssl.OP_NO_TLSv1_2 | ssl.OP_NO_TLSv1_3
+    with pytest.deprecated_call():
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(OSError, match=r"(?i)ssl|reset|eof"):
         secure(with_tls, old)
     connection = secure(with_tls, trusting(tmp_path))
