@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import millgate_serving
-from millgate_serving import access_log, logs, observing
+from millgate_serving import access_log, logs, observing, tracing
 from millgate_serving.access_log import Clock
 from millgate_serving.background import Background
 from millgate_serving.constraints import Constraints, InputRules
@@ -310,6 +311,26 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 )
 def test_the_callers_span_is_followed_where_its_header_is_valid(header, expected):
     assert parent_of(header) == expected
+
+
+def test_an_endpoint_for_traces_in_an_image_without_the_library_is_told_at_the_start(monkeypatch):
+    """As in the fast image: silence would look like traces that get lost."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(ServingError, match="this image has no OpenTelemetry"):
+        tracing.start("m", "1", "r", 0.01)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"}, False),
+    ],
+)
+def test_traces_are_configured_by_the_variables_of_opentelemetry(environment, expected):
+    assert observing.read(environment).traces is expected
 
 
 # Settings and time
