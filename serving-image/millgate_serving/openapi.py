@@ -147,14 +147,14 @@ def _feedback() -> dict[str, Any]:
 
 def _feedback_schemas() -> dict[str, Schema]:
     """As millgate_serving.feedback reads them."""
-    text, label = {"type": "string"}, {"anyOf": [{"type": kind} for kind in ("boolean", "number", "string")]}
+    label = {"anyOf": [{"type": kind} for kind in ("boolean", "number", "string")]}
     entry = {
         "id": {"type": "string", "minLength": 1, "maxLength": 128},
         "labels": {"type": "array", "items": label, "minItems": 1, "maxItems": MAX_LABELS},
-        "predictions": {"type": "array", "items": {}, "maxItems": MAX_LABELS},
-        "outputs": {"type": "object"},
-        "model": text,
-        "version": {"type": "string", "maxLength": 64},
+        "predictions": {"type": ["array", "null"], "items": {}, "maxItems": MAX_LABELS},
+        "outputs": {"type": ["object", "null"]},
+        "model": {"type": ["string", "null"]},
+        "version": {"type": ["string", "null"], "maxLength": 64},
     }
     batch = {"type": "array", "items": ref("FeedbackEntry"), "minItems": 1, "maxItems": MAX_ENTRIES}
     return {
