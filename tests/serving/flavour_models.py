@@ -38,7 +38,7 @@ def forest() -> dict:
 
 
 def boosting() -> dict:
-    """A regressor, of which ONNX Runtime has no form with double inputs."""
+    """A regressor, of which skl2onnx forgets that its trees answer in float32."""
     return _sklearn(GradientBoostingRegressor(n_estimators=20, random_state=0), FRAME, AMOUNTS)
 
 
