@@ -10,9 +10,15 @@ import pytest
 from serving_process import COMMAND, START_SECONDS, environment
 
 from millgate_serving import __version__
+from millgate_serving.answers import Answers
+from millgate_serving.constraints import OutputRules
 from millgate_serving.failure import Reason, ServingError
+from millgate_serving.guard import OutputGuard
 from millgate_serving.measured import Measured, Place, Variable
 from millgate_serving.metrics import Metrics
+from millgate_serving.protection import Protection
+from millgate_serving.protection_metrics import lines_of
+from millgate_serving.running import Runner
 from millgate_serving.settings import read
 from millgate_serving.summary import Categorical, Numeric
 
@@ -91,7 +97,7 @@ def test_the_container_is_healthy_while_its_server_is_ready(numbers):
 
 
 ENDS = ("_category_total", "_missing_total")
-PAGE = (ROOT / "docs/serving.md").read_text()
+PAGE = "\n".join(page.read_text() for page in [*sorted((ROOT / "docs").glob("serving*.md")), ROOT / "docs/checks.md"])
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -102,9 +108,9 @@ def test_every_reason_is_explained_with_its_exit_code(reason):
 
 
 def test_every_variable_that_is_read_is_documented():
-    text = (IMAGE / "millgate_serving/settings.py").read_text()
-    variables = set(re.findall(r"\b(?:MILLGATE|MLFLOW)_[A-Z_]+", text))
-    assert len(variables) > 15
+    text = "\n".join(file.read_text() for file in (IMAGE / "millgate_serving").rglob("*.py"))
+    variables = set(re.findall(r"\b(?:MILLGATE|MLFLOW_TRACKING)_[A-Z_]+[A-Z]\b(?!_)", text))
+    assert len(variables) > 40
     assert [name for name in variables if name not in PAGE and name.removeprefix("MLFLOW_TRACKING") not in PAGE] == []
 
 
@@ -114,8 +120,10 @@ def test_every_metric_is_documented():
     summaries = Numeric("n", (), (0,), min=0.0, max=0.0), Categorical("c", (), (0,))
     variables = tuple(Variable(summary, Place(0, 0)) for summary in summaries)
     metrics.measure(Measured("training", variables, variables))
+    guard = OutputGuard({"predictions": OutputRules(minimum=0)}, ("n",))
+    metrics.add(lines_of(Runner(Protection()), lambda: 0.0, guard, Answers(1)))
     names = re.findall(r"^# TYPE (\S+)", metrics.exposition().decode(), re.MULTILINE)
-    assert len(names) == 6 + 2 + 2 * 4 + 2 * 3
+    assert len(names) > 40
     # The families of training share a line.
     shared = {f"millgate_training_{side}{end}" for side in ("prediction", "feature") for end in ENDS}
     assert [name for name in names if f"`{name}" not in PAGE and name not in shared] == []
