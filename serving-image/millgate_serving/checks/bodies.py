@@ -31,10 +31,4 @@ def of(subjects: Subjects, data: str) -> list[bytes]:
 
 
 def _example(model: MlModel) -> list[Any]:
-    if model.example is None:
-        return []
-    request: dict[str, Any] = msgspec.json.decode(example.request_body(model.example))
-    if "rows" in request:
-        return list(request["rows"])
-    columns = request["columns"]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [] if model.example is None else example.rows(model.example)
