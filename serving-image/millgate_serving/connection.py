@@ -15,6 +15,7 @@ from millgate_serving.settings import Settings
 # server closes an idle connection is lost, so the other side has to be the one that closes.
 KEEP_ALIVE_SECONDS: Final = 620
 REQUEST_SECONDS: Final = 60
+MAX_HEAD_BYTES: Final = 64 << 10
 _AGE_JITTER = 0.1
 
 
@@ -33,8 +34,20 @@ class Connection(HttpToolsProtocol):
         closes_at = 0.0 if crowded else now + self.max_age_seconds * jitter
         self.app_state: dict[str, Any] = {"closes_at": closes_at, "arrived_at": now, "crowded": crowded}
         self._unfinished: tuple[object, float] = (None, now)
+        self._head_bytes = 0
         if len(self.connections) > 2 * self.most:  # so many that even an answer to each would be too much
             transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """The parser keeps headers without limit, so they are counted while they are incomplete."""
+        super().data_received(data)
+        scope = self.scope
+        if scope is None or "method" in scope:
+            self._head_bytes = 0
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._end(b"431 Request Header Fields Too Large", f"the headers may have at most {MAX_HEAD_BYTES} bytes")
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """A pipelined request arrives when the one before it has been answered."""
@@ -57,10 +70,13 @@ class Connection(HttpToolsProtocol):
         return self.scope is None or "method" not in self.scope or self.cycle.more_body
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are plain text
-        body = error_body("the request is not valid HTTP/1.1")
+        self._end(b"400 Bad Request", "the request is not valid HTTP/1.1")
+
+    def _end(self, status: bytes, message: str) -> None:
+        body = error_body(message)
         self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-            b"content-length: %d\r\n\r\n%b" % (len(body), body)
+            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+            % (status, len(body), body)
         )
         self.transport.close()
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import ssl
+from contextlib import suppress
 
 import pytest
 from cryptography import x509
@@ -73,6 +74,18 @@ def test_more_connections_than_allowed_are_told_so_and_closed(saved_models, tmp_
         held.pop().close()
         eventually(lambda: server.predict({"rows": [ROW]}).status == 200)
         held.pop().close()
+
+
+def test_headers_without_end_are_not_kept(numbers):
+    with socket.create_connection(("127.0.0.1", numbers.port), timeout=20) as raw:
+        raw.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\n")
+        with suppress(OSError):  # closed before all of it was sent
+            for number in range(2000):
+                raw.sendall(b"x-%d: %b\r\n" % (number, b"y" * 1000))
+        answer = raw.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    many = {f"x-{number}": "y" * 1000 for number in range(40)}
+    assert numbers.request("POST", "/predict", ONE_ROW, **many).status == 200
 
 
 def test_an_answer_that_breaks_the_models_own_rule_is_an_error_and_counted(saved_models, tmp_path):
