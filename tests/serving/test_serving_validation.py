@@ -216,7 +216,12 @@ async def test_a_defect_of_a_decoder_is_never_a_server_error(saved_models):
     async def send(message):
         sent.append(message)
 
-    scope = {"path": "/predict", "method": "POST", "headers": [], "state": {"closes_at": float("inf"), "arrived_at": float("inf"), "crowded": False}}
+    scope = {
+        "path": "/predict",
+        "method": "POST",
+        "headers": [],
+        "state": {"closes_at": float("inf"), "arrived_at": float("inf"), "crowded": False},
+    }
     await app(scope, receive, send)
     assert sent[0]["status"] == 400
 
