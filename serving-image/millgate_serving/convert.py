@@ -8,20 +8,27 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from millgate_serving import conversion, example, mlmodel, onnx_engine, parity, probes, profile, sklearn_engine
 from millgate_serving.conversion import Conversion
+from millgate_serving.engine import Outputs
 from millgate_serving.failure import ServingError
 from millgate_serving.mlmodel import MlModel
 from millgate_serving.parity import Asked, Different, Parity
 from millgate_serving.probes import Probe
 from millgate_serving.signature import Signature, Tensor
+from millgate_serving.sklearn_engine import SklearnEngine
+from millgate_serving.validation import Arrays
 
 _GENERATED_ROWS: Final = 2000
 _MESSAGE_CHARACTERS: Final = 400
 _REASON_CHARACTERS: Final = 120
+_NARROWED_SHARE: Final = 0.1  # of the tolerance: float32 all the way is wrong by more on some row that was not asked
 _OUTPUTS: Final = {"predict": 0, "predict_proba": 1}  # where a converted classifier has that method's answer
 _WIDE: Final = "double"
 _NUMBERS: Final = frozenset({"float", "double", "integer", "long"})
@@ -48,13 +55,17 @@ def converted(model: MlModel) -> tuple[str, bytes, Parity]:
     method = sklearn_engine.method(model)
     if method not in _OUTPUTS:
         raise Different(f"'{method}' has no form in ONNX")
-    estimator = sklearn_engine.estimator(model)
-    asked = _probes(model)
+    trained = _Trained(model.signature, sklearn_engine.estimator(model), method, _probes(model))
     reasons = []
     for what, types in _ways(model.signature):
+        wide = what.startswith(_WIDE)
+        narrowed = not wide and _holds_doubles(model.signature)
         try:
-            made = _to_onnx(estimator, types, wide=what.startswith(_WIDE))
-            return what, _only(made, _OUTPUTS[method]), _proved(model.signature, estimator, method, made, asked)
+            if narrowed:
+                _check_rounding(trained)
+            made = _to_onnx(trained.estimator, types, wide=wide)
+            found = _proved(trained, made, _NARROWED_SHARE if narrowed else 1.0)
+            return what, _only(made, _OUTPUTS[method]), found
         except (Different, ServingError) as error:
             reasons.append(f"{what}: {error}"[:_REASON_CHARACTERS])
         except Exception as error:  # noqa: BLE001 - a converter raises what it likes, with pages of text
@@ -62,20 +73,58 @@ def converted(model: MlModel) -> tuple[str, bytes, Parity]:
     raise Different("; ".join(reasons) or "the types of its signature have no form in ONNX")
 
 
-def _proved(signature: Signature, estimator: Any, method: str, made: Any, asked: list[Probe]) -> Parity:
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """What is to be converted, and what it is asked for the proof."""
+
+    signature: Signature
+    estimator: Any
+    method: str
+    asked: list[Probe]
+
+    def engine(self, method: str) -> Asked:
+        return Asked(SklearnEngine(getattr(self.estimator, method), self.signature), self.signature)
+
+
+def _proved(trained: _Trained, made: Any, share: float) -> Parity:
     """Labels alone prove little: of thousands of rows few are near a border. Probabilities differ at once, and in each.
 
-    Raises Different.
+    `share`: of the tolerance for what is not a probability. Raises Different.
     """
-    methods = [method]
-    if method == "predict" and hasattr(estimator, "predict_proba") and len(made.graph.output) > 1:
+    methods = [trained.method]
+    if trained.method == "predict" and hasattr(trained.estimator, "predict_proba") and len(made.graph.output) > 1:
         methods.append("predict_proba")
     found = []
     for name in methods:
-        original = Asked(sklearn_engine.SklearnEngine(getattr(estimator, name), signature), signature)
-        converted = Asked(onnx_engine.of(_only(made, _OUTPUTS[name]), signature), signature)
-        found.append(parity.compare(original, converted, asked))
+        converted = Asked(onnx_engine.of(_only(made, _OUTPUTS[name]), trained.signature), trained.signature)
+        part = 1.0 if name == "predict_proba" else share
+        found.append(parity.compare(trained.engine(name), converted, trained.asked, part))
     return Parity(found[0].rows, max(each.largest_difference for each in found))
+
+
+class _Rounded(SklearnEngine):
+    """The model itself, asked with numbers as float32 holds them."""
+
+    def run(self, arrays: Arrays) -> Outputs:
+        return super().run([a.astype(np.float32).astype(a.dtype) if a.dtype == np.float64 else a for a in arrays])
+
+
+def _check_rounding(trained: _Trained) -> None:
+    """Where float32 takes the place of a declared float64 the model itself must not care. Raises Different.
+
+    Scores may be tiny and decide all the same: the tolerance shrinks with the range of what the model says.
+    """
+    names = ("predict_proba", "decision_function", "predict")
+    told = next(name for name in names if hasattr(trained.estimator, name))
+    rounded = _Rounded(getattr(trained.estimator, told), trained.signature)
+    longest = max(trained.asked, key=lambda probe: len(probe.rows))
+    answer = trained.engine(told).answer(longest.rows)
+    says = np.asarray(answer[0][1]) if answer else np.zeros(1)
+    share = min(1.0, float(np.ptp(says))) if says.dtype.kind == "f" else 1.0
+    try:
+        parity.compare(trained.engine(told), Asked(rounded, trained.signature), trained.asked, share)
+    except Different as error:
+        raise Different(f"rounding to float32 changes the model: {error}") from error
 
 
 def _to_onnx(estimator: Any, types: Types, *, wide: bool) -> Any:
@@ -127,8 +176,7 @@ def _ways(signature: Signature) -> Iterator[tuple[str, Types]]:
     declared = [item.type for item in signature.inputs]
     if any(kind not in types for kind in declared) or len(signature.tensors) > 1:
         return
-    narrow_only = not {"double", "float64", "long", "integer"} & set(declared)
-    for width in ("float",) if narrow_only else (_WIDE, "float"):
+    for width in (_WIDE, "float") if _holds_doubles(signature) else ("float",):
         number = types[width]
         if signature.tensors:
             tensor = signature.tensors[0]
@@ -140,6 +188,11 @@ def _ways(signature: Signature) -> Iterator[tuple[str, Types]]:
         kinds = [number if kind in {"float", "double"} else types[kind] for kind in declared]
         names = [item.name for item in signature.inputs]
         yield f"{width} columns", [(name, kind([None, 1])) for name, kind in zip(names, kinds, strict=True)]
+
+
+def _holds_doubles(signature: Signature) -> bool:
+    """Numbers that float32 may have to round."""
+    return bool({"double", "float64", "long", "integer"} & {item.type for item in signature.inputs})
 
 
 _WORDS: Final = {

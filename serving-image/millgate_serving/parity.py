@@ -49,8 +49,11 @@ class Asked:
             return None
 
 
-def compare(original: Asked, converted: Asked, probes: Sequence[Probe]) -> Parity:
-    """Ask both the same. Raises Different: also when there is no row that the original answers."""
+def compare(original: Asked, converted: Asked, probes: Sequence[Probe], share: float = 1.0) -> Parity:
+    """Ask both the same. `share`: of the tolerance for numbers that they may differ by.
+
+    Raises Different: also when there is no row that the original answers.
+    """
     rows, largest = 0, 0.0
     for probe in _answerable(original, probes):
         wanted, found = original.answer(probe.rows), converted.answer(probe.rows)
@@ -60,7 +63,7 @@ def compare(original: Asked, converted: Asked, probes: Sequence[Probe]) -> Parit
             continue
         if found is None:
             raise Different(f"{probe.what or 'a row'}: the model answers it, its ONNX form does not")
-        largest = max(largest, _difference(wanted[0][1], found[0][1]))
+        largest = max(largest, _difference(wanted[0][1], found[0][1], share))
         rows += len(probe.rows)
     if not rows:
         raise Different("the model answered none of the rows that were made for it")
@@ -78,14 +81,14 @@ def _answerable(original: Asked, probes: Sequence[Probe]) -> list[Probe]:
     return found
 
 
-def _difference(wanted: Any, found: Any) -> float:
+def _difference(wanted: Any, found: Any, share: float) -> float:
     wanted, found = np.asarray(wanted), np.asarray(found)
     if wanted.shape != found.shape:
         raise Different(f"the answer has the shape {found.shape} instead of {wanted.shape}")
     if _kind(wanted) != _kind(found):
         raise Different(f"the answer is of type {found.dtype} instead of {wanted.dtype}")
     if wanted.dtype.kind == "f":
-        return _distance(wanted.astype(np.float64), found.astype(np.float64))
+        return _distance(wanted.astype(np.float64), found.astype(np.float64), share)
     differing = int(np.sum(wanted != found))
     if differing:
         raise Different(f"{differing} of {wanted.size} answers differ")
@@ -97,11 +100,11 @@ def _kind(values: npt.NDArray[Any]) -> str:
     return {"u": "i", "U": "text", "O": "text"}.get(values.dtype.kind, values.dtype.kind)
 
 
-def _distance(wanted: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> float:
+def _distance(wanted: npt.NDArray[np.float64], found: npt.NDArray[np.float64], share: float) -> float:
     same = (wanted == found) | (np.isnan(wanted) & np.isnan(found))
     with np.errstate(invalid="ignore"):
         gaps = np.where(same, 0.0, np.abs(wanted - found))
-    bounds = ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * np.abs(wanted)
+    bounds = share * (ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * np.abs(wanted))
     # Not `gaps > bounds`: of a NaN on one side that would be False.
     beyond = int(np.sum(~same & ~(gaps <= bounds)))
     if beyond:

@@ -69,6 +69,12 @@ def test_what_has_no_form_in_onnx_is_told_for_each_way_that_was_tried(flavoured)
     assert "float matrix" in str(refused.value)
 
 
+def test_float32_takes_the_place_of_a_declared_double_only_where_the_model_does_not_care(flavoured):
+    with pytest.raises(Different) as refused:
+        convert.converted(mlmodel.read(flavoured("vectors_of_moments")))
+    assert "float matrix: rounding to float32 changes the model" in str(refused.value)
+
+
 ALLOWED = {"MILLGATE_ALLOW_CODE_EXECUTION": "true", "MILLGATE_CONVERSION_SECONDS": 300}
 
 
