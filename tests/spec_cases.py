@@ -41,6 +41,19 @@ def env(**fields: Any) -> Json:
     return server(env=[{"name": "A", **fields}])
 
 
+KEYS = {"name": "keys", "mountPath": "/etc/millgate/keys", "secretName": "clients"}
+
+
+def files(*paths: str, **fields: Any) -> Json:
+    return server(
+        files=[KEYS | {"name": f"f{number}", "mountPath": path} for number, path in enumerate(paths)], **fields
+    )
+
+
+def one_of_files(**fields: Any) -> Json:
+    return server(files=[{"name": "keys", "mountPath": "/mnt/keys", **fields}])
+
+
 def resources(**fields: Any) -> Json:
     return server(resources=fields)
 
@@ -117,6 +130,39 @@ RULES = (
         refused=tuple(
             env(name=f"MILLGATE_{name}", value="x")
             for name in ("MODEL_PATH", "MODEL_DIGEST", "ALLOW_CODE_EXECUTION", "CACHE_DIR", "TERMINATION_LOG")
+        ),
+    ),
+    Case(
+        "spec.server.files[0]",
+        "exactly one of `secretName` or `configMapName` must be specified",
+        accepted=(one_of_files(secretName="clients"), one_of_files(configMapName="clients.v2")),
+        refused=(one_of_files(), one_of_files(secretName="clients", configMapName="clients")),
+    ),
+    Case(
+        "spec.server",
+        "`mountPath` of one of the `files` must be neither that of another one nor inside it",
+        accepted=(files("/mnt/keys", "/mnt/keys2", "/etc/millgate/a", "/etc/millgate/b"), server(files=[])),
+        refused=(
+            files("/mnt/keys", "/mnt/keys"),
+            files("/mnt/keys", "/mnt/keys/jwt"),
+            files("/mnt/a/b", "/mnt/x", "/mnt/a"),
+        ),
+    ),
+    Case(
+        "spec.server",
+        "`env` must have none of GCONV_PATH, LD_…, OPENSSL_…, PATH, PYTHON… beside `files`",
+        accepted=(
+            files(
+                "/mnt/keys", env=[{"name": "MY_PATH", "value": "x"}, {"name": "MILLGATE_API_KEYS_FILE", "value": "/x"}]
+            ),
+            env(name="PYTHONPATH", value="/app"),
+        ),
+        refused=(
+            files(env=[{"name": "PATH", "value": "x"}]),
+            *(
+                files("/mnt/keys", env=[{"name": name, "value": "/mnt/keys"}])
+                for name in ("PYTHONPATH", "PATH", "LD_PRELOAD", "OPENSSL_CONF", "GCONV_PATH")
+            ),
         ),
     ),
     Case(

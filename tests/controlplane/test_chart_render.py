@@ -56,7 +56,7 @@ OPERATOR = {
     *(("batch", "jobs", verb) for verb in ("get", "list", "watch", "create", "delete")),
     *(("", "pods", verb) for verb in ("list", "watch")),
     ("", "serviceaccounts", "get"),
-    ("events.k8s.io", "events", "create"),
+    *(("events.k8s.io", "events", verb) for verb in ("list", "create")),
 }
 LEASE = {("coordination.k8s.io", "leases", verb) for verb in ("create", "get", "update")}
 

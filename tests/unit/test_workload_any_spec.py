@@ -59,7 +59,9 @@ def assert_restricted(pod: Json, claims: tuple[str, ...] = ()) -> None:
     assert security["runAsNonRoot"] is True
     assert security["runAsUser"] >= 10000
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
-    mounted = [volume for volume in pod["volumes"] if set(volume) != {"name", "emptyDir"}]
+    own = [volume for volume in pod["volumes"] if not volume["name"].startswith("files-")]
+    mounted = [volume for volume in own if set(volume) != {"name", "emptyDir"}]
+    assert_read_only([volume for volume in pod["volumes"] if volume not in own], pod)
     cache = [volume["persistentVolumeClaim"] for volume in mounted if volume["name"] == "cache"]
     assert cache in ([], [{"claimName": any_.CACHE.claim_name}])
     assert [volume["persistentVolumeClaim"] for volume in mounted if volume["name"] != "cache"] == [
@@ -78,6 +80,16 @@ def assert_restricted(pod: Json, claims: tuple[str, ...] = ()) -> None:
         assert all("hostPort" not in port for port in container.get("ports", ()))
         names = [variable["name"] for variable in container["env"]]
         assert len(names) == len(set(names))
+
+
+def assert_read_only(files: list[Json], pod: Json) -> None:
+    """Secrets and ConfigMaps in folders of their own, over none of Millgate's, and all of a name of their own."""
+    assert all(set(volume) in ({"name", "secret"}, {"name", "configMap"}) for volume in files)
+    (container,) = pod["containers"]
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    assert len(mounts) == len(container["volumeMounts"]) == len({mount["mountPath"] for mount in mounts.values()})
+    assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
+    assert all(mounts[volume["name"]]["readOnly"] for volume in files)
 
 
 def assert_names_fit(obj: Json) -> None:

@@ -9,6 +9,7 @@ import pytest
 from millgate.api.names import gate_job_name, preflight_job_name, visit_of
 from millgate.api.revision import Revision
 from millgate.api.spec import Job
+from millgate.workload.checks import Compared, Pinned, check_job
 from millgate.workload.jobs import GateVisit, gate_job, preflight_job
 from millgate.workload.revision import baseline_deployment, deployment, revision_service
 from millgate.workload.settings import UnknownRegistryError, WorkloadSettings
@@ -143,6 +144,46 @@ def test_a_model_that_is_part_of_its_image_needs_no_cache() -> None:
     wanted = rendered(revision(model=baked_in(), image="a/b:1"), None, replace(SETTINGS, cache=CACHE))
     assert "cache" not in [volume["name"] for volume in pod_of(wanted)["volumes"]]
     assert "MILLGATE_CACHE_DIR" not in env_of(wanted)
+
+
+def test_files_are_mounted_wherever_the_server_or_a_check_of_its_image_runs() -> None:
+    asked = revision(
+        files=[
+            {"name": "clients", "mountPath": "/etc/millgate/clients", "secretName": "fraud-clients"},
+            {"name": "tmp", "mountPath": "/mnt/authorities", "configMapName": "ca"},
+        ]
+    )
+    check = GateVisit("schema", Job(preset="SchemaCompatibility"), "half", 5)
+    for wanted in (
+        rendered(asked),
+        baseline_deployment(PARENT, asked, DIGEST, 1, SETTINGS),
+        preflight_job(PARENT, asked, None, 1, SETTINGS),
+        check_job(PARENT, Compared(Pinned(asked, None), None), check, SETTINGS, None),
+    ):
+        assert pod_of(wanted)["volumes"][-2:] == [
+            {
+                "name": "files-clients",
+                "secret": {"secretName": "fraud-clients", "defaultMode": 0o444, "optional": False},
+            },
+            {"name": "files-tmp", "configMap": {"name": "ca", "defaultMode": 0o444, "optional": False}},
+        ]
+        assert container_of(wanted)["volumeMounts"][-2:] == [
+            {"name": "files-clients", "mountPath": "/etc/millgate/clients", "readOnly": True},
+            {"name": "files-tmp", "mountPath": "/mnt/authorities", "readOnly": True},
+        ]
+
+
+def test_an_image_of_somebody_else_gets_none_of_the_files() -> None:
+    asked = revision(files=[{"name": "clients", "mountPath": "/mnt/keys", "secretName": "fraud-clients"}])
+    job = gate_job(PARENT, asked, None, GateVisit("smoke", Job(image="curl:8"), "half", 5))
+    assert [volume["name"] for volume in pod_of(job)["volumes"]] == ["tmp"]
+
+
+def test_other_files_are_another_revision() -> None:
+    one = {"name": "clients", "mountPath": "/mnt/keys", "secretName": "a"}
+    hashes = {revision(files=files).hash for files in (None, [one], [one | {"secretName": "b"}])}
+    assert len(hashes) == 3
+    assert revision(files=[]).hash == revision().hash
 
 
 def test_without_a_known_digest_none_is_demanded() -> None:

@@ -8,6 +8,7 @@ from millgate.api.base import amount
 from millgate.api.revision import ModelIdentity, Revision, revision_of
 from millgate.api.spec import (
     EnvVar,
+    Files,
     Job,
     JobPreset,
     KeySelector,
@@ -70,6 +71,18 @@ def _env(kind: type[EnvVar | ServerVariable]) -> st.SearchStrategy[tuple[EnvVar 
 
 
 env, server_env = _env(EnvVar), _env(ServerVariable)
+
+
+def _files(references: list[tuple[str, str]]) -> tuple[Files, ...]:
+    return tuple(
+        Files(name=f"{number}-{name}", mount_path=f"/etc/millgate/{number}/{name}", **{kind: name})
+        for number, (kind, name) in enumerate(references)
+    )
+
+
+files = st.lists(
+    st.tuples(st.sampled_from(["secret_name", "config_map_name"]), dns_label.filter(lambda n: len(n) < 30)), max_size=3
+)
 amounts = optional(st.lists(quantity, min_size=1, max_size=2))
 
 
@@ -92,6 +105,7 @@ servers = st.builds(
     image=optional(image),
     args=optional(st.lists(text, max_size=3).map(tuple)),
     env=optional(server_env),
+    files=optional(files.map(_files)),
     port=optional(st.integers(1024, 65535)),
     resources=optional(resources),
     node_selector=optional(st.dictionaries(label_key, label_value, max_size=3)),

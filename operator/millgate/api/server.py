@@ -3,11 +3,12 @@
 import re
 from collections.abc import Sequence
 from enum import StrEnum
+from itertools import permutations
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from millgate.api.base import KeyedBy, Quantity, Rule, SpecModel, amount
+from millgate.api.base import DnsLabel, KeyedBy, Quantity, Rule, SpecModel, amount
 
 EnvName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -22,6 +23,12 @@ LabelKey = Annotated[
     ),
 ]
 LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+# Where no image has code of its own that could be replaced, and Millgate mounts nothing. Without '.', '..', empty parts
+# or an end in '/': two paths are one folder only if they are one text.
+FolderPath = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=256, pattern=r"^/(etc/millgate|mnt)(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$"),
+]
 ImageReference = Annotated[
     str,
     StringConstraints(min_length=1, max_length=512, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$"),
@@ -77,6 +84,14 @@ _SET_BY_MILLGATE = (
     "|TERMINATION)"
 )
 
+# By these a file becomes code, which the operator's configuration may forbid.
+MAKE_CODE = "^(GCONV_PATH$|LD_|OPENSSL_|PATH$|PYTHON)"
+MAKE_CODE_TOLD = "`env` must have none of GCONV_PATH, LD_…, OPENSSL_…, PATH, PYTHON… beside"
+
+
+def makes_code(env: Sequence[Variable]) -> bool:
+    return any(re.match(MAKE_CODE, variable.name) for variable in env)
+
 
 class ServerVariable(Variable):
     """An environment variable of the model server: its own, or a setting of the serving image."""
@@ -87,6 +102,25 @@ class ServerVariable(Variable):
             f"!self.name.matches('{_SET_BY_MILLGATE}')",
             "`name` must be none of the variables that are set by Millgate, which say what is served",
             lambda env: re.match(_SET_BY_MILLGATE, env.name) is None,
+        ),
+    )
+
+
+class Files(SpecModel):
+    """A Secret or ConfigMap whose keys are files for the model server. A change of its content is seen in them."""
+
+    name: Annotated[DnsLabel, Field(max_length=32, description="Names the entry.")]
+    mount_path: Annotated[
+        FolderPath, Field(description="A folder in /etc/millgate or /mnt, in which each key is a file, read-only.")
+    ]
+    secret_name: Annotated[ObjectName | None, Field(description="A Secret of the same namespace.")] = None
+    config_map_name: Annotated[ObjectName | None, Field(description="A ConfigMap of the same namespace.")] = None
+
+    rules: ClassVar[Sequence[Rule]] = (
+        Rule(
+            "has(self.secretName) != has(self.configMapName)",
+            "exactly one of `secretName` or `configMapName` must be specified",
+            lambda files: (files.secret_name is None) != (files.config_map_name is None),
         ),
     )
 
@@ -190,6 +224,11 @@ class Server(SpecModel):
         Field(max_length=64, description="Environment variables; `MILLGATE_…` are settings of the serving image."),
         KeyedBy("name"),
     ] = None
+    files: Annotated[
+        tuple[Files, ...] | None,
+        Field(max_length=8, description="Secrets and ConfigMaps as files, for example API keys or a certificate."),
+        KeyedBy("name"),
+    ] = None
     port: Annotated[
         Annotated[int, Field(ge=1024, le=65535)] | None,
         Field(description="The port that the server listens on; 8080 when left out."),
@@ -221,3 +260,21 @@ class Server(SpecModel):
         Annotated[int, Field(ge=0, le=600)] | None,
         Field(description="How long a stopping pod goes on accepting requests; 15 when left out."),
     ] = None
+
+    rules: ClassVar[Sequence[Rule]] = (
+        Rule(
+            "!has(self.files) || self.files.all(one, self.files.filter(other, "
+            "(one.mountPath + '/').startsWith(other.mountPath + '/')).size() == 1)",
+            "`mountPath` of one of the `files` must be neither that of another one nor inside it",
+            lambda server: _are_apart([files.mount_path for files in server.files or ()]),
+        ),
+        Rule(
+            f"!has(self.files) || !has(self.env) || !self.env.exists(one, one.name.matches('{MAKE_CODE}'))",
+            f"{MAKE_CODE_TOLD} `files`: they make code of files",
+            lambda server: server.files is None or not makes_code(server.env or ()),
+        ),
+    )
+
+
+def _are_apart(paths: Sequence[str]) -> bool:
+    return not any(f"{one}/".startswith(f"{other}/") for one, other in permutations(paths, 2))

@@ -17,6 +17,7 @@ from millgate.api.gate import Gate, GateType, OnFail, Query
 from millgate.api.job import Job, JobPreset
 from millgate.api.server import (
     EnvVar,
+    Files,
     KeySelector,
     ResourceList,
     Resources,
@@ -31,6 +32,7 @@ __all__ = [
     "Compare",
     "ComparePreset",
     "EnvVar",
+    "Files",
     "Gate",
     "GateType",
     "Job",

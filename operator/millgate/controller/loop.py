@@ -24,12 +24,12 @@ from millgate.kube.api import MODEL_DEPLOYMENT, Json, KubeApi, KubeError
 from millgate.kube.events import EventWriter, Note
 from millgate.rollout.core import plan
 from millgate.rollout.plan import Action, Event, Plan
-from millgate.rollout.snapshot import Problem, Snapshot
+from millgate.rollout.snapshot import Problem
 from millgate.workload.settings import WorkloadSettings
 
 logger = logging.getLogger(__name__)
 
-# Neither a ServiceAccount nor an object of somebody else is watched: it is looked at again while it is in the way.
+# None of ServiceAccounts, events of pods and objects of others is watched: they are looked at again while in the way.
 _RECHECK_SECONDS = 15.0
 _RECHECKED = frozenset({Reason.REF_NOT_FOUND, Reason.REF_NOT_PERMITTED})
 
@@ -110,7 +110,7 @@ class Reconciler:
             self._remember(key, failure)
         if failure is not None:
             raise WriteRefusedError(failure.message)
-        return 0.0 if late_failure is not None else _soonest(planned, observation.snapshot)
+        return 0.0 if late_failure is not None else _soonest(planned, observation)
 
     async def _perform(self, actions: Sequence[Action], observation: Observation) -> Problem | None:
         """In order, up to the first that fails."""
@@ -159,9 +159,11 @@ class Reconciler:
             self._late_failures.pop(key, None)
 
 
-def _soonest(planned: Plan, snapshot: Snapshot) -> float | None:
-    seconds, problem = planned.requeue_after_seconds, snapshot.target.problem
-    if snapshot.conflict is not None or (problem is not None and problem.reason in _RECHECKED):
+def _soonest(planned: Plan, observation: Observation) -> float | None:
+    seconds, snapshot = planned.requeue_after_seconds, observation.snapshot
+    problem = snapshot.target.problem
+    in_the_way = snapshot.conflict is not None or observation.awaits_files
+    if in_the_way or (problem is not None and problem.reason in _RECHECKED):
         return min(_RECHECK_SECONDS, seconds if seconds is not None else _RECHECK_SECONDS)
     return seconds
 
