@@ -23,11 +23,12 @@ sync: $(UV) ## the virtual environment, exactly as uv.lock says
 	@$(UV) sync --frozen --all-packages --all-extras --quiet
 
 .PHONY: lint
-lint: sync ## ruff, mypy --strict, import-linter
+lint: sync ## ruff, mypy --strict, import-linter; containers and manifests by hadolint and checkov
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) lint-imports
+	$(RUN) python -m e2e.scan
 
 .PHONY: unit
 unit: sync ## tests of the pure core: no network, under a minute

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes requirements-fast.txt and requirements-full.txt from uv.lock; a test fails when they are out of step.
+# Writes requirements-{fast,full,sbom}.txt from uv.lock; a test fails when they are out of step.
 # UV names the uv to use.
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,4 +10,5 @@ export_requirements() {
 }
 
 export_requirements serving-image/requirements-fast.txt
-export_requirements serving-image/requirements-full.txt --extra sklearn
+export_requirements serving-image/requirements-full.txt --extra full --extra otel
+export_requirements serving-image/requirements-sbom.txt --only-group sbom

@@ -24,6 +24,7 @@ IMAGE_MODEL = {"source": "Image", "name": "fraud", "version": "2026-11-23"}
 ERRORS = {"name": "errors", "type": "Compare", "compare": {"preset": "Errors"}}
 QUERY = {"name": "lag", "type": "Query", "query": {"promql": "max(lag)", "max": "1"}}
 JOB = {"name": "golden", "type": "Job", "job": {"image": "registry.example/checks:1"}}
+CHECK = {"name": "schema", "type": "Job", "job": {"preset": "SchemaCompatibility"}}
 APPROVAL = {"name": "owner", "type": "Approval"}
 LAST = {"name": "all", "weightPercent": 100}
 
@@ -38,6 +39,19 @@ def server(**fields: Any) -> Json:
 
 def env(**fields: Any) -> Json:
     return server(env=[{"name": "A", **fields}])
+
+
+KEYS = {"name": "keys", "mountPath": "/etc/millgate/keys", "secretName": "clients"}
+
+
+def files(*paths: str, **fields: Any) -> Json:
+    return server(
+        files=[KEYS | {"name": f"f{number}", "mountPath": path} for number, path in enumerate(paths)], **fields
+    )
+
+
+def one_of_files(**fields: Any) -> Json:
+    return server(files=[{"name": "keys", "mountPath": "/mnt/keys", **fields}])
 
 
 def resources(**fields: Any) -> Json:
@@ -73,6 +87,14 @@ def query(**fields: Any) -> Json:
     return gate(type="Query", query={"promql": "up", **fields})
 
 
+def job(**fields: Any) -> Json:
+    return gate(type="Job", job=fields)
+
+
+def check(preset: str, **options: str) -> Json:
+    return job(preset=preset, **({"options": options} if options else {}))
+
+
 KEY = {"name": "feature-store", "key": "token"}
 STEP_GATE = "spec.rollout.steps[0].gates[0]"
 
@@ -103,9 +125,51 @@ RULES = (
     ),
     Case(
         "spec.server.env[0]",
+        "`name` must be none of the variables that are set by Millgate, which say what is served",
+        accepted=(env(name="MY_MILLGATE_MODEL", value="x"), env(name="MILLGATE_ACCESS_LOG", value="all")),
+        refused=tuple(
+            env(name=f"MILLGATE_{name}", value="x")
+            for name in ("MODEL_PATH", "MODEL_DIGEST", "ALLOW_CODE_EXECUTION", "CACHE_DIR", "TERMINATION_LOG")
+        ),
+    ),
+    Case(
+        "spec.server.files[0]",
+        "exactly one of `secretName` or `configMapName` must be specified",
+        accepted=(one_of_files(secretName="clients"), one_of_files(configMapName="clients.v2")),
+        refused=(one_of_files(), one_of_files(secretName="clients", configMapName="clients")),
+    ),
+    Case(
+        "spec.server",
+        "`mountPath` of one of the `files` must be neither that of another one nor inside it",
+        accepted=(files("/mnt/keys", "/mnt/keys2", "/etc/millgate/a", "/etc/millgate/b"), server(files=[])),
+        refused=(
+            files("/mnt/keys", "/mnt/keys"),
+            files("/mnt/keys", "/mnt/keys/jwt"),
+            files("/mnt/a/b", "/mnt/x", "/mnt/a"),
+        ),
+    ),
+    Case(
+        "spec.server",
+        "`env` must have none of GCONV_PATH, LD_…, OPENSSL_…, PATH, PYTHON… beside `files`",
+        accepted=(
+            files(
+                "/mnt/keys", env=[{"name": "MY_PATH", "value": "x"}, {"name": "MILLGATE_API_KEYS_FILE", "value": "/x"}]
+            ),
+            env(name="PYTHONPATH", value="/app"),
+        ),
+        refused=(
+            files(env=[{"name": "PATH", "value": "x"}]),
+            *(
+                files("/mnt/keys", env=[{"name": name, "value": "/mnt/keys"}])
+                for name in ("PYTHONPATH", "PATH", "LD_PRELOAD", "OPENSSL_CONF", "GCONV_PATH")
+            ),
+        ),
+    ),
+    Case(
+        f"{STEP_GATE}.job.env[0]",
         "`name` must not start with 'MILLGATE_': these variables are set by Millgate",
-        accepted=(env(name="MY_MILLGATE_X", value="x"),),
-        refused=(env(name="MILLGATE_MODEL", value="x"),),
+        accepted=(job(image="x:1", env=[{"name": "MY_MILLGATE_X", "value": "x"}]),),
+        refused=(job(image="x:1", env=[{"name": "MILLGATE_STEP", "value": "x"}]),),
     ),
     Case(
         "spec.server.resources",
@@ -284,6 +348,69 @@ RULES = (
         refused=(gate(type="Job"), gate(type="Approval", job=JOB["job"])),
     ),
     Case(
+        f"{STEP_GATE}.job",
+        "exactly one of `preset` or `image` must be specified",
+        accepted=(job(image="a/b:1"), check("SchemaCompatibility")),
+        refused=(job(), job(image="a/b:1", preset="Accuracy")),
+    ),
+    Case(
+        f"{STEP_GATE}.job",
+        "`command` and `args` may not be specified beside `preset`",
+        accepted=(
+            job(image="a/b:1", command=["c"], args=["d"]),
+            job(preset="Accuracy", env=[{"name": "A", "value": "1"}], deadlineSeconds=60),
+        ),
+        refused=(job(preset="Accuracy", command=["c"]), job(preset="Accuracy", args=["d"])),
+    ),
+    Case(
+        f"{STEP_GATE}.job",
+        "`options` and `dataClaim` may not be specified without `preset`",
+        accepted=(job(preset="Accuracy", options={"data": "/data/rows.csv"}, dataClaim="rows"),),
+        refused=(
+            job(image="a/b:1", options={"data": "/data/rows.csv"}),
+            job(image="a/b:1", options={"data": "/data/rows.csv"}, dataClaim="rows"),
+        ),
+    ),
+    Case(
+        f"{STEP_GATE}.job",
+        "`options` must have no name but those that docs/checks.md has for the preset",
+        accepted=(
+            check("SmokePredictions", absoluteTolerance="0.001"),
+            check("Accuracy", margin="0.02", label="fraud"),
+            check("Fairness", segmentBy="country", minSelectionRatio="0.9"),
+            check("LatencyBenchmark", peakRequestsPerSecond="40", maxRatio="1.2"),
+            check("MemoryFootprint", maxShareOfLimit="0.7"),
+        ),
+        refused=(
+            check("SchemaCompatibility", margin="0.02"),
+            check("Accuracy", segmentBy="country"),
+            check("Fairness", segmentBy="country", maxRatio="2"),
+            check("MemoryFootprint", quantile="0.5"),
+        ),
+    ),
+    Case(
+        f"{STEP_GATE}.job.options",
+        "keys must be no more than 32 characters and match",
+        accepted=(check("MemoryFootprint", repeats="5"),),
+        refused=(check("MemoryFootprint", **{"max-ratio": "2"}), check("MemoryFootprint", **{"m" * 33: "2"})),
+    ),
+    Case(
+        f"{STEP_GATE}.job",
+        "`options.segmentBy` must be specified when `preset` is 'Fairness'",
+        accepted=(check("Fairness", segmentBy="country"),),
+        refused=(check("Fairness"), check("Fairness", margin="0.02")),
+    ),
+    Case(
+        f"{STEP_GATE}.job",
+        "`options.data` must begin with '/data/' when `dataClaim` is specified",
+        accepted=(job(preset="Accuracy", options={"data": "/data/rows.csv"}, dataClaim="rows"),),
+        refused=(
+            job(preset="Accuracy", dataClaim="rows"),
+            job(preset="Accuracy", options={"margin": "0.1"}, dataClaim="rows"),
+            job(preset="Accuracy", options={"data": "rows.csv"}, dataClaim="rows"),
+        ),
+    ),
+    Case(
         "spec.rollout.steps[0]",
         "`maxSeconds` must be greater than or equal to `minSeconds`",
         accepted=(steps(step(minSeconds=60, maxSeconds=60)), steps(step(maxSeconds=1))),
@@ -294,7 +421,7 @@ RULES = (
         "`gates` must not be of type 'Compare' when `weightPercent` is 0: the candidate must get requests",
         accepted=(
             steps(step(1, ERRORS), gates=[]),
-            steps(step(0, JOB, QUERY, APPROVAL)),
+            steps(step(0, JOB, CHECK, QUERY, APPROVAL)),
             rollout(steps=[step(100, ERRORS)], gates=[]),
         ),
         refused=(steps(step(0, ERRORS), gates=[]),),
@@ -315,7 +442,7 @@ RULES = (
         "spec.rollout",
         "`gates` of the rollout must be of type 'Compare' or 'Query': a 'Job' or an 'Approval' belongs to a step",
         accepted=(rollout(gates=[ERRORS, QUERY]), rollout(gates=[])),
-        refused=(rollout(gates=[JOB]), rollout(gates=[ERRORS, APPROVAL])),
+        refused=(rollout(gates=[APPROVAL]), rollout(gates=[ERRORS, APPROVAL])),
     ),
     Case(
         "spec.rollout",

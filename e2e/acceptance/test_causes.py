@@ -116,7 +116,8 @@ def test_an_artefact_overwritten_between_preflight_and_first_pod(world: World, r
     registry.overwrite(better)
     try:
         release.apply(better, BLUE_GREEN)
-        release.await_condition("CandidateHealthy", "False", "ArtifactChanged")
+        found = release.await_condition("CandidateHealthy", "False", "ArtifactChanged")
+        assert "model.onnx differs" in found["message"]
         release.tell("overwritten before the candidate's first pod", "CandidateHealthy", "Reconciling", "Ready")
         endure(release, "CandidateHealthy", "ArtifactChanged")
     finally:
@@ -130,7 +131,8 @@ def test_an_artefact_overwritten_under_a_stable_that_loses_a_pod(world: World, r
     try:
         gone = release.pods()[0]["metadata"]["name"]
         world.kubectl.run("delete", "pod", gone, "-n", NAMESPACE, "--wait=false")
-        release.await_condition("Available", "False", "ArtifactChanged")
+        found = release.await_condition("Available", "False", "ArtifactChanged")
+        assert "model.onnx differs" in found["message"]
         release.tell("overwritten under stable", "Available", "Ready")
         endure(release, "Ready", "ArtifactChanged")
         assert sum(_is_ready(pod) for pod in release.pods()) == 2

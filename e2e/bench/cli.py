@@ -30,6 +30,7 @@ examples:
   python -m e2e.bench --quick             every row, smaller: some minutes
   python -m e2e.bench abort verdict       two rows as they stand in docs/benchmarks.md
   python -m e2e.bench idle --full         also 10,000 idle ModelDeployments
+  python -m e2e.bench serving --help      model servers side by side: another command
 """
 
 

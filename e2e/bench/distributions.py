@@ -9,15 +9,17 @@ import logging
 import tempfile
 import time
 from collections.abc import MutableMapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import uvloop
 
-from millgate_serving import engine, measured, mlmodel, profile, validation
+from millgate_serving import profile
 from millgate_serving.app import App
-from millgate_serving.loading import ReadyModel
+from millgate_serving.loading import Progress, load
+from millgate_serving.measured import Measured
 from millgate_serving.metrics import Metrics
 from millgate_serving.settings import Settings, read
 
@@ -49,14 +51,11 @@ def saved(folder: Path, features: int) -> Path:
     return folder
 
 
-def application(folder: Path, settings: Settings, *, counting: bool) -> tuple[App, Metrics]:
-    model = mlmodel.read(folder)
-    loaded = engine.load(model, allow_code_execution=False).engine
-    chosen = measured.choose(model, loaded, None, settings.max_features) if counting else measured.Measured("none")
+def application(settings: Settings, *, counting: bool) -> tuple[App, Metrics]:
+    ready = load(settings, Progress())
     metrics = Metrics(settings)
     app = App(settings, metrics)
-    decode = validation.decoder(model.signature, loaded.layout)
-    app.serve(ReadyModel(model, "onnx", "", decode, loaded, chosen), 0.0)
+    app.serve(ready if counting else replace(ready, measured=Measured("none")), 0.0)
     return app, metrics
 
 
@@ -79,15 +78,16 @@ async def block(app: App, requests: list[bytes]) -> float:
             return {"type": "http.request", "body": body, "more_body": False}
 
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        scope = {"path": "/predict", "method": "POST", "headers": headers, "state": {"closes_at": float("inf")}}
+        state = {"closes_at": float("inf"), "arrived_at": float("inf"), "crowded": False}
+        scope = {"path": "/predict", "method": "POST", "headers": headers, "state": state}
         await app(scope, receive, send)
     return (time.thread_time() - begun) / len(requests) * 1e6
 
 
 async def compare(folder: Path, features: int, rows: int, blocks: int) -> str:
     settings = read({"MILLGATE_MODEL_NAME": "bench", "MILLGATE_MODEL_PATH": str(folder)})
-    counting, metrics = application(folder, settings, counting=True)
-    plain, _ = application(folder, settings, counting=False)
+    counting, metrics = application(settings, counting=True)
+    plain, _ = application(settings, counting=False)
     requests = bodies(features, rows)
     with_it, without = [], []
     for _ in range(blocks):

@@ -39,10 +39,11 @@ class Program:
     package: str
     ldflags: str = "-s -w"
     tags: str = ""
+    home: Path | None = None  # where the folder of its name lies, if not beside the cluster's own
 
     @property
     def sources(self) -> Path:
-        return PACKAGE / "go" / self.name
+        return (self.home or PACKAGE / "go") / self.name
 
     @property
     def flags(self) -> list[str]:

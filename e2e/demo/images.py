@@ -12,7 +12,10 @@ from e2e.cluster.provider import Cluster
 
 CLIENTS = Path(__file__).with_name("clients.py")
 OPERATOR_FILES = ("pyproject.toml", "uv.lock", "README.md", "serving-image/pyproject.toml", "operator")
-SERVING_FILES = ("requirements-fast.txt", "requirements-full.txt", "millgate_serving", "millgate-serving")
+SERVING_FILES = (
+    *("requirements-fast.txt", "requirements-full.txt", "requirements-sbom.txt"),
+    *("pyproject.toml", "millgate_serving", "millgate-serving"),
+)
 
 
 @dataclass(frozen=True)

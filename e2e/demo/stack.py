@@ -73,19 +73,27 @@ def await_millgate(kubectl: Kubectl) -> None:
 class Registering:
     """Imports MLflow while its server starts, and registers through a port-forward once it is there."""
 
-    def __init__(self, kubectl: Kubectl, folder: Path, *, others: bool = False) -> None:
+    def __init__(
+        self, kubectl: Kubectl, folder: Path, *, others: bool = False, program: str = "e2e.demo.registry"
+    ) -> None:
+        """`program`: takes the folder, then the server's address by standard input, and prints versions as JSON."""
         self._kubectl = kubectl
-        words = [sys.executable, "-m", "e2e.demo.registry", str(folder), *(["--others"] if others else [])]
+        words = [sys.executable, "-m", program, str(folder), *(["--others"] if others else [])]
         self._process = kubectl.start(words, stdin=True)
 
     def finish(self) -> dict[int, str]:
         """The registry's version numbers of the three models, or of all five. Raises CommandError."""
+        return {int(model): version for model, version in self.versions().items()}
+
+    def versions(self) -> dict[str, str]:
+        """What the program printed. Raises CommandError."""
         self._kubectl.await_rollout(PLATFORM_NAMESPACE, "mlflow")
         with self._kubectl.forward(PLATFORM_NAMESPACE, "service/mlflow", 5000) as url:
             said, _ = self._process.communicate(f"{url}\n")
         if self._process.returncode:
             raise CommandError(f"registering the models ended with {self._process.returncode}")
-        return {int(model): version for model, version in json.loads(said.splitlines()[-1]).items()}
+        made: dict[str, str] = json.loads(said.splitlines()[-1])
+        return made
 
     def stop(self) -> None:
         self._process.kill()

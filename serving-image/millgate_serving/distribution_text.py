@@ -5,6 +5,7 @@ The part of a line before its number never changes, so it is made once: a scrape
 
 from collections.abc import Sequence
 
+from millgate_serving.confidence import EDGES
 from millgate_serving.distributions import Distributions, SideCounts
 from millgate_serving.summary import OTHER, Categorical, Numeric
 
@@ -39,6 +40,13 @@ class DistributionText:
         self._constant += header(name, "gauge", "Features and outputs of the model whose distribution is not counted.")
         self._constant.append(f'{name}{{{labels},part="features"}} {measured.features_left_out}')
         self._constant.append(f'{name}{{{labels},part="outputs"}} {measured.outputs_left_out}')
+        self._left_out = f"millgate_uncounted_rows_total{{{labels}}} "
+        self._confidence = [
+            *(f'millgate_confidence_bucket{{{labels},le="{edge}"}} ' for edge in (*EDGES, "+Inf")),
+            f"millgate_confidence_sum{{{labels}}} ",
+            f"millgate_confidence_count{{{labels}}} ",
+            f"millgate_confidence_missing_total{{{labels}}} ",
+        ]
         if measured.source == "training":
             for side in self._sides:
                 self._constant += side.training
@@ -47,7 +55,27 @@ class DistributionText:
         """Exact up to the last answer: what waits is counted first."""
         self._distributions.count()
         with self._distributions.counting:
-            return [*self._constant, *(line for side in self._sides for line in side.lines())]
+            sides = [line for side in self._sides for line in side.lines()]
+            return [*self._constant, *sides, *self._confidence_lines(), *self._left_out_lines()]
+
+    def _left_out_lines(self) -> list[str]:
+        name = "millgate_uncounted_rows_total"
+        text = "Rows whose values were not counted, as there were too many at once."
+        return [*header(name, "counter", text), f"{self._left_out}{self._distributions.left_out_rows}"]
+
+    def _confidence_lines(self) -> list[str]:
+        counted, name = self._distributions.confidence, "millgate_confidence"
+        if counted.place is None:
+            return []
+        up_to = counted.counts.cumsum().tolist()
+        values = [*up_to, up_to[-1], counted.sum, up_to[-1], counted.missing]
+        lines = [f"{prefix}{value}" for prefix, value in zip(self._confidence, values, strict=True)]
+        return [
+            *header(name, "histogram", "The largest of the class probabilities of an answer."),
+            *lines[:-1],
+            *header(f"{name}_missing_total", "counter", "Answers whose probabilities were none."),
+            lines[-1],
+        ]
 
 
 class _SideText:

@@ -4,6 +4,7 @@ A request only leaves its arrays here, which costs what appending to a list cost
 come together, every half second, and before a scrape: about a microsecond a row, after the answers have been sent.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from threading import Lock
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from millgate_serving.confidence import ConfidenceCounts
 from millgate_serving.engine import Outputs
 from millgate_serving.logs import Sparingly, described
 from millgate_serving.measured import Measured, Variable, values_at
@@ -19,6 +21,7 @@ from millgate_serving.summary import Categorical, Numeric, is_missing, text_of
 from millgate_serving.validation import Arrays
 
 MAX_WAITING_ROWS = 256
+TICK_SECONDS = 0.5
 _LINES_PER_SECOND = 1
 
 
@@ -141,24 +144,43 @@ def _joined(arrays: list[Any]) -> Any:
 
 
 class Distributions:
-    """Requests are left from the event loop and from the model's thread, and counted in either, one at a time."""
+    """Requests are left from the event loop and from the model's thread, and counted in either, one at a time.
 
-    def __init__(self, measured: Measured) -> None:
+    Counting a row costs about a microsecond, so above `rows_per_second` the rest of a half second's requests is left
+    out and counted as `left_out_rows`: whole requests, whatever is in them, so that no value is favoured.
+    """
+
+    def __init__(self, measured: Measured, rows_per_second: float = math.inf) -> None:
         self.measured = measured
         self.features = SideCounts(measured.features)
         self.outputs = SideCounts(measured.outputs)
-        self._active = bool(measured.features or measured.outputs)
+        self.confidence = ConfidenceCounts(measured.confidence)
+        self._active = bool(measured.features or measured.outputs) or measured.confidence is not None
         self._errors = Sparingly(_LINES_PER_SECOND)
         self._waiting: list[tuple[Arrays, Outputs | None]] = []
         self._rows = 0
+        self._quota = rows_per_second * TICK_SECONDS
+        self._room = self._quota
+        self.left_out_rows = 0
         self._leaving, self.counting = Lock(), Lock()
 
     def leave(self, arrays: Arrays, outputs: Outputs | None) -> None:
         """What a request asked, and what was answered; None where the model has failed."""
         if self._active:
+            rows = len(arrays[0])
             with self._leaving:
+                if self._room <= 0:
+                    self.left_out_rows += rows
+                    return
+                self._room -= rows
                 self._waiting.append((arrays, outputs))
-                self._rows += len(arrays[0])
+                self._rows += rows
+
+    def tick(self) -> None:
+        """Each half second: there is room again. What was above it is paid back first."""
+        with self._leaving:
+            self._room = min(self._quota, self._room + self._quota)
+        self.count()
 
     @property
     def due(self) -> bool:
@@ -173,6 +195,8 @@ class Distributions:
                 return
             try:
                 self.features.add([arrays for arrays, _ in batch])
-                self.outputs.add([[values for _, values in outputs] for _, outputs in batch if outputs is not None])
+                answers = [outputs for _, outputs in batch if outputs is not None]
+                self.outputs.add([[values for _, values in outputs] for outputs in answers])
+                self.confidence.add(answers)
             except Exception as error:  # noqa: BLE001 - a defect of the counting
                 self._errors.log("distributions not counted", "error", **described(error))

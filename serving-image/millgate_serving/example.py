@@ -24,3 +24,13 @@ def request_body(example: dict[str, Any]) -> bytes:
         Reason.INPUT_EXAMPLE_FAILED,
         "the input example has none of the forms dataframe_split and inputs",
     )
+
+
+def rows(example: dict[str, Any]) -> list[Any]:
+    """The same, as one entry a row."""
+    body = msgspec.json.decode(request_body(example))
+    if "rows" in body:
+        found: list[Any] = body["rows"]
+        return found
+    columns = body["columns"]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

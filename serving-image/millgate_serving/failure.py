@@ -35,6 +35,7 @@ class Reason(StrEnum):
     LOAD_FAILED = "LoadFailed"
     INPUT_EXAMPLE_FAILED = "InputExampleFailed"
     PROFILE_INVALID = "ProfileInvalid"
+    CONSTRAINTS_INVALID = "ConstraintsInvalid"
     INTERNAL_ERROR = "InternalError"
 
 

@@ -1,23 +1,80 @@
-"""Logs as one line of JSON each, without payloads: an exception is told by its type and place, never by its text."""
+"""Logs: one line of JSON each, without payloads: an exception is told by its type and place, never by its text.
+
+A command writes its lines at once. A server buffers them, because a pipe that nobody reads must not stop its loop.
+"""
 
 import logging
+import os
 import sys
 import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from millgate_serving.background import Background
+
 _FRAMES = 8
+BUFFER_BYTES: Final = 4 << 20
+_LAST_SECONDS = 2.0
 _encoder = msgspec.json.Encoder(enc_hook=str)
+
+
+class _Output:
+    """Standard output. `buffer` is there while a server runs."""
+
+    def __init__(self) -> None:
+        self.buffer: Background[bytes] | None = None
+
+    def put(self, line: bytes, *, soon: bool) -> None:
+        if self.buffer is None:
+            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
+        else:
+            self.buffer.put(line, len(line), soon=soon)
+
+
+_output = _Output()
 
 
 def log(event: str, level: str = "info", **fields: Any) -> None:
     line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "event": event, **fields}
-    sys.stdout.buffer.write(_encoder.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+    _output.put(_encoder.encode(line) + b"\n", soon=True)
+
+
+def log_line(line: bytes) -> None:
+    """A line that is JSON already, with its newline. It may lie in the buffer for a moment."""
+    _output.put(line, soon=False)
+
+
+def start_buffering() -> None:
+    """From now on no line makes its writer wait. What does not fit into the buffer is dropped and counted."""
+    sys.stdout.flush()
+    _output.buffer = Background("log", _write, BUFFER_BYTES, failed=_tell_nobody)
+
+
+def stop_buffering() -> None:
+    """Write what is left, if somebody reads it; later lines are written at once."""
+    buffer, _output.buffer = _output.buffer, None
+    if buffer is not None:
+        buffer.close(_LAST_SECONDS)
+
+
+def dropped_lines() -> int:
+    """Lines that did not fit into the buffer, or could not be written."""
+    return 0 if _output.buffer is None else _output.buffer.dropped
+
+
+def _write(lines: list[bytes]) -> None:
+    content = memoryview(b"".join(lines))
+    while content:
+        content = content[os.write(sys.stdout.fileno(), content) :]
+
+
+def _tell_nobody(_error: Exception) -> None:
+    """What cannot be logged cannot be logged; it is counted."""
 
 
 def described(error: BaseException) -> dict[str, Any]:
@@ -34,18 +91,26 @@ class Sparingly:
         self._limit = lines_per_second
         self._second = 0
         self._lines = 0
-        self._suppressed = 0
+        self.suppressed = 0
+        """Since the last line that was written."""
+        self.suppressed_in_all = 0
 
-    def log(self, event: str, level: str, **fields: Any) -> None:
+    def may(self) -> bool:
+        """Whether one more line may be written now; if not, it is counted."""
         second = int(time.monotonic())
         if second != self._second:
             self._second, self._lines = second, 0
         if self._lines >= self._limit:
-            self._suppressed += 1
-            return
+            self.suppressed += 1
+            self.suppressed_in_all += 1
+            return False
         self._lines += 1
-        log(event, level, suppressedBefore=self._suppressed, **fields)
-        self._suppressed = 0
+        return True
+
+    def log(self, event: str, level: str, **fields: Any) -> None:
+        if self.may():
+            log(event, level, suppressedBefore=self.suppressed, **fields)
+            self.suppressed = 0
 
 
 class _JsonHandler(logging.Handler):

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from millgate_serving import confidence
 from millgate_serving.describe import MAX_OUTPUTS, PREDICTIONS, component, component_names, tensor_name
 from millgate_serving.engine import Engine, Outputs
 from millgate_serving.mlmodel import MlModel
@@ -58,6 +59,8 @@ class Measured:
     features_left_out: int = 0
     outputs_left_out: int = 0
     left_out: tuple[str, ...] = ()
+    confidence: int | None = None
+    """The number of the output whose probabilities say how sure the model is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,13 @@ def choose(model: MlModel, engine: Engine, example: Answered | None, max_feature
         len(features_out),
         len(outputs_out),
         tuple((outputs_out + features_out)[:_SHOWN]),
+        confidence.place_in(example.outputs if example else [], predictions_of(outputs)),
     )
+
+
+def predictions_of(outputs: Iterable[Variable]) -> Numeric | Categorical | None:
+    """What is known of the first output as a whole."""
+    return next((variable.summary for variable in outputs if variable.summary.name == PREDICTIONS), None)
 
 
 def _variables(

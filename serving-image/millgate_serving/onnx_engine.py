@@ -1,5 +1,6 @@
 """ONNX models on ONNX Runtime: no code of the model is executed, and one row costs microseconds."""
 
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from millgate_serving.engine import Outputs
 from millgate_serving.failure import Reason, ServingError
 from millgate_serving.mlmodel import MlModel
 from millgate_serving.signature import Column, Signature, Tensor
+from millgate_serving.stopping import CallStopped
 from millgate_serving.validation import Arrays, Layout
 
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -18,6 +20,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(string)": np.dtype(object),
     **{f"tensor({sign}int{bits})": np.dtype(f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
+_SILENT = 4
 _NUMBERS = ("float32", "float64")
 # MLflow's column types and the tensor types that may hold them; it casts double to float in its own ONNX flavour too.
 _HOLDERS: dict[str, tuple[str, ...]] = {
@@ -40,6 +43,7 @@ class OnnxEngine:
         self._names = [node.name for node in self._inputs]
         columns_apart = bool(signature.columns) and not self.layout.matrix
         self._shapes = [(-1, 1) if columns_apart and len(node.shape) == 2 else None for node in self._inputs]
+        self._calls: dict[int, ort.RunOptions] = {}
         outputs = session.get_outputs()
         self.outputs = tuple(node.name for node in outputs)
         # A declared [rows, 1] is one value a row, as scikit-learn answers; lists of maps (ZipMap) have no shape.
@@ -50,28 +54,50 @@ class OnnxEngine:
             name: array if shape is None else array.reshape(shape)
             for name, array, shape in zip(self._names, arrays, self._shapes, strict=True)
         }
-        results = self._session.run(self.outputs, feeds)
+        options = self._calls.get(get_ident()) or self._first_call()
+        options.terminate = False
+        try:
+            results = self._session.run(self.outputs, feeds, options)
+        except Exception as error:
+            if options.terminate:
+                raise CallStopped from error
+            raise
         return [
             (name, result.ravel() if single else result)
             for name, result, single in zip(self.outputs, results, self._single, strict=True)
         ]
 
+    def stop(self, thread: int) -> None:
+        """Takes effect between two operators of the graph, also inside of a loop of the graph."""
+        if options := self._calls.get(thread):
+            options.terminate = True
 
-def load(model: MlModel) -> OnnxEngine:
+    def _first_call(self) -> ort.RunOptions:
+        """Of this thread: the options of a call are what ends it, so no two calls may share them."""
+        options = self._calls[get_ident()] = ort.RunOptions()
+        options.log_severity_level = _SILENT
+        return options
+
+
+def load(model: MlModel, threads: int = 1) -> OnnxEngine:
     """Raises ModelUnreadable, LoadFailed or SignatureMismatch."""
-    path = model.file(model.flavours["onnx"].get("data", "model.onnx"))
+    return of(str(model.file(model.flavours["onnx"].get("data", "model.onnx"))), model.signature, threads)
+
+
+def of(model: str | bytes, signature: Signature, threads: int = 1) -> OnnxEngine:
+    """From a file, or from its content. Raises LoadFailed or SignatureMismatch."""
     options = ort.SessionOptions()
     # By default ONNX Runtime counts the node's cores, not the pod's, and its idle threads spin (onnxruntime #29510).
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    options.log_severity_level = 4
+    options.log_severity_level = _SILENT
     try:
-        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ServingError(Reason.LOAD_FAILED, f"ONNX Runtime cannot load the model: {_first_line(error)}") from error
-    return OnnxEngine(session, model.signature)
+    return OnnxEngine(session, signature)
 
 
 def _assigned(nodes: list[Any], signature: Signature) -> list[Any]:

@@ -5,7 +5,6 @@ versions, or a version and its training data, can be compared bucket by bucket.
 """
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,16 +12,17 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from millgate_serving import describe, mlmodel
+from millgate_serving import describe, model_file
 from millgate_serving.describe import ProfileError
 from millgate_serving.failure import Reason, ServingError
+from millgate_serving.model_file import ModelFileError
+from millgate_serving.signature import Signature
 from millgate_serving.summary import MAX_BUCKETS, MAX_CATEGORIES, Categorical, Numeric
 
 __all__ = ["FILE", "Profile", "ProfileError", "read", "write"]
 
 FILE: Final = "millgate/profile.json"
 _LIMIT_BYTES = 10 << 20
-_LOGGED_MODEL = "models:/m-"
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,55 +50,27 @@ def write(
     their names, `features` the inputs to describe, the most important first; all of them when left out.
     Raises ProfileError, which names the field.
     """
-    if str(model).startswith(_LOGGED_MODEL):
-        return _write_to_registry(str(model), inputs, predictions, outputs, features)
-    if ":/" in str(model):
-        raise ProfileError("model: a folder, or models:/m-… of a logged model (log_model(…).model_uri), is needed")
-    folder = Path(model)
-    profile = _profile(folder, inputs, predictions, outputs, features)
-    _save(profile, folder / FILE)
-    return profile
 
+    def content(signature: Signature) -> bytes:
+        rows, named = describe.features(signature, inputs, features)
+        answered = describe.outputs(rows, predictions, outputs or {})
+        return _encoded(Profile(1, rows, tuple(named), tuple(answered)))
 
-def _profile(
-    folder: Path,
-    inputs: Any,
-    predictions: Any,
-    outputs: Mapping[str, Any] | None,
-    features: Sequence[str] | None,
-) -> Profile:
     try:
-        signature = mlmodel.read_signature(folder)
-    except ServingError as error:
-        raise ProfileError(f"model: {error.message}") from error
-    rows, named = describe.features(signature, inputs, features)
-    answered = describe.outputs(rows, predictions, outputs or {})
-    return Profile(1, rows, tuple(named), tuple(answered))
+        return _decoded(model_file.put(model, FILE, content))
+    except ModelFileError as error:
+        raise ProfileError(str(error)) from error
 
 
-def _write_to_registry(uri: str, inputs: Any, predictions: Any, *further: Any) -> Profile:
-    import mlflow  # noqa: PLC0415 - training code has it; a server has not
-
-    client, identity = mlflow.MlflowClient(), uri.removeprefix("models:/")
-    with tempfile.TemporaryDirectory() as folder:
-        where = client.get_logged_model(identity).artifact_location
-        mlflow.artifacts.download_artifacts(f"{where}/MLmodel", dst_path=folder)
-        profile = _profile(Path(folder), inputs, predictions, *further)
-        path = Path(folder) / FILE
-        _save(profile, path)
-        client.log_model_artifact(identity, str(path), path.parent.name)
-    return profile
-
-
-def _save(profile: Profile, path: Path) -> None:
+def _encoded(profile: Profile) -> bytes:
     """What the server would refuse, a name of a thousand letters for example, is refused here already."""
     content = msgspec.json.encode(profile)
     try:
         _decoded(content)
     except ServingError as error:
         raise ProfileError(error.message) from error
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
+    indented: bytes = msgspec.json.format(content, indent=1)
+    return indented + b"\n"
 
 
 def read(directory: Path) -> Profile | None:

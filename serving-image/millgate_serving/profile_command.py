@@ -18,8 +18,9 @@ from millgate_serving.failure import ExitCode, ServingError
 from millgate_serving.logs import log
 from millgate_serving.measured import output_names
 from millgate_serving.profile import Profile, ProfileError
+from millgate_serving.refusal import Refusal
 from millgate_serving.signature import Column, Signature
-from millgate_serving.validation import Arrays, Refusal
+from millgate_serving.validation import Arrays
 
 _ASKED_AT_ONCE = 1000
 _READERS = ".csv, .json and .npy"

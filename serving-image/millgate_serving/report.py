@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from millgate_serving import __version__, signature
+from millgate_serving.conversion import Conversion
 from millgate_serving.failure import ServingError
 from millgate_serving.loading import Progress
 from millgate_serving.logs import log
@@ -21,16 +22,35 @@ def result(progress: Progress, error: ServingError | None) -> dict[str, Any]:
     if progress.manifest is not None:
         manifest = progress.manifest
         document |= {"digest": manifest.digest, "files": manifest.files, "bytes": manifest.size_bytes}
+        if manifest.fingerprint:
+            document["fingerprint"] = manifest.fingerprint
     if progress.model is not None:
         model = progress.model
         document |= {"modelId": model.model_id[:128], "runId": model.run_id[:128]}
         document["schema"] = signature.summary(model.signature, _SCHEMA_BYTES)
         document["inputExample"] = "Absent" if model.example is None else "Present"
+    if progress.conversion is not None:
+        document["conversion"] = _short(progress.conversion)
     if progress.example_answered:
         document["inputExample"] = "Answered"
+    if progress.warmed_up:
+        document["warmUp"] = "Example" if progress.example_answered else "Generated"
     if error is not None:
         document["error"] = {"reason": str(error.reason), "message": error.message[:_MESSAGE_CHARACTERS]}
     return document
+
+
+def _short(found: Conversion) -> dict[str, Any]:
+    """What became of a scikit-learn model: served as ONNX, with the proof, or by its own flavour, with the reason."""
+    if found.refused:
+        return {"servedAs": "sklearn", "reason": found.refused}
+    return {
+        "servedAs": "onnx",
+        "sha256": found.sha256,
+        "inputs": found.inputs,
+        "rows": found.rows,
+        "largestDifference": found.largest_difference,
+    }
 
 
 def write(termination_log: Path, document: dict[str, Any]) -> None:

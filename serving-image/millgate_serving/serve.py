@@ -33,6 +33,13 @@ class Serving:
 
     def run(self) -> ExitCode:
         sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
+        self._app.observer.start(self._app.predicting)
+        try:
+            return self._run()
+        finally:
+            self._app.observer.close()
+
+    def _run(self) -> ExitCode:
         listener = self._listener()
         log("listening", port=listener.getsockname()[1])
         loading = threading.Thread(target=self._load, name="load", daemon=True)
@@ -42,8 +49,9 @@ class Serving:
             report.write(self._settings.termination_log, report.result(self._progress, self._failure))
             return self._failure.exit_code
         log("stopped")
-        if loading.is_alive():  # stopped while loading: a native library must not see the interpreter go away
-            sys.stdout.flush()
+        # Stopped while a model is loaded or asked: a native library must not see the interpreter go away.
+        if loading.is_alive() or self._app.predicting.runner.running:
+            self._app.observer.close()
             os._exit(ExitCode.PASS)
         return ExitCode.PASS
 

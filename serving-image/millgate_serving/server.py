@@ -1,4 +1,4 @@
-"""uvicorn with two changes: it stops as a lame duck, and a connection has a maximum age.
+"""uvicorn with three changes: it stops as a lame duck, its connections have limits, and its certificate may change.
 
 Stopping (promise: no request is lost). From SIGTERM on readiness says no and every answer says `Connection: close`,
 while new connections are still accepted for the drain time, until every kube-proxy and every client has turned away.
@@ -6,27 +6,25 @@ Only then the listener closes, requests in flight are finished, and the process 
 """
 
 import asyncio
-import random
 import signal
 import socket
 import time
 from types import FrameType
-from typing import Any
+from typing import cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from millgate_serving.app import App, error_body
+from millgate_serving.app import App
+from millgate_serving.connection import KEEP_ALIVE_SECONDS, Connection, close_slow, connections
 from millgate_serving.logs import log
+from millgate_serving.overload import TICK_SECONDS
 from millgate_serving.settings import Settings
+from millgate_serving.tls import EitherServer, certificate
 
-# Longer than the idle time-outs of load balancers and clients (60 to 600 s): a request that is on its way when the
-# server closes an idle connection is lost, so the other side has to be the one that closes.
-_KEEP_ALIVE_SECONDS = 620
 _FINISH_SECONDS = 30
 _BACKLOG = 2048
-_AGE_JITTER = 0.1
 _TICKS_BETWEEN_COUNTS = 5  # uvicorn ticks ten times a second
+_TICKS_BETWEEN_LOOKS = 20
 
 
 def listen(port: int) -> socket.socket:
@@ -43,20 +41,39 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http=_protocol(settings.max_connection_age_seconds),
+            http=connections(settings),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             date_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_FINISH_SECONDS,
         )
         super().__init__(config)
         self._app = app
         self._drain_seconds = settings.drain_seconds
         self._drained_at: float | None = None
+        self._ticked_at = 0.0
+        self._most_connections = settings.protection.max_connections
+        self._certificate = None if settings.protection.tls is None else certificate(settings.protection.tls)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.predicting.runner.watch()
+        self._ticked_at = time.monotonic()
+        if self._certificate is None or sockets is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        self.servers = [  # of uvicorn's own there is none
+            cast("asyncio.Server", EitherServer(each, self._certificate, self._connection, self._most_connections))
+            for each in sockets
+        ]
+
+    def _connection(self) -> asyncio.Protocol:
+        make = cast("type[Connection]", self.config.http_protocol_class)
+        return make(self.config, self.server_state, self.lifespan.state, asyncio.get_running_loop())
 
     def stop(self) -> None:
         self.should_exit = True
@@ -72,29 +89,21 @@ class Server(uvicorn.Server):
         log("draining", signal=signal.Signals(sig).name, seconds=seconds)
 
     async def on_tick(self, counter: int) -> bool:
+        now = time.monotonic()
+        predicting = self._app.predicting
+        predicting.overload.tick(now - self._ticked_at - TICK_SECONDS, predicting.runner.least_seconds)
+        self._ticked_at = now
+        if counter % _TICKS_BETWEEN_LOOKS == 0:
+            self._look_around(now)
         if counter % _TICKS_BETWEEN_COUNTS == 0:
             self._app.count()
         if self._drained_at is not None and time.monotonic() >= self._drained_at:
             self.should_exit = True
         return await super().on_tick(counter)
 
-
-def _protocol(max_age_seconds: float) -> type[asyncio.Protocol]:
-    class Protocol(HttpToolsProtocol):
-        """Gives each connection the moment at which it is too old, and answers malformed HTTP in our error form."""
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            # The jitter keeps clients that were all started together from coming back together.
-            jitter = random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)  # noqa: S311 - not a secret
-            self.app_state: dict[str, Any] = {"closes_at": time.monotonic() + max_age_seconds * jitter}
-
-        def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are plain text
-            body = error_body("the request is not valid HTTP/1.1")
-            self.transport.write(
-                b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-                b"content-length: %d\r\n\r\n%b" % (len(body), body)
-            )
-            self.transport.close()
-
-    return Protocol
+    def _look_around(self, now: float) -> None:
+        """What need not be looked at for every request."""
+        close_slow(self.server_state.connections, now)
+        self._app.predicting.admission.refresh()
+        if self._certificate is not None:
+            self._certificate.refresh()

@@ -7,7 +7,7 @@ from typing import Any
 
 from e2e.cluster.controlplane import ControlPlane
 from millgate.api.revision import ModelIdentity, Revision, revision_of
-from millgate.api.spec import Gate, GateType, Job, ModelSource, Server
+from millgate.api.spec import Gate, GateType, Job, JobPreset, ModelSource, Server
 from millgate.api.status import Status
 from millgate.controller.observe import Observation, observe
 from millgate.controller.perform import perform
@@ -24,6 +24,11 @@ DIGEST = "sha256:" + "ab" * 32
 BASE = {"millgate.dev/name": "fraud", "millgate.dev/component": "server"}
 WRITES = {"apply", "create", "patch", "delete", "update"}
 SMOKE = Gate(name="smoke", type=GateType.JOB, job=Job(image="curl:8"))
+SPEED = Gate(
+    name="speed",
+    type=GateType.JOB,
+    job=Job(preset=JobPreset.LATENCY_BENCHMARK, options={"data": "/data/rows.csv"}, data_claim="rows"),
+)
 
 
 def revision(version: str, server: Server | None = None) -> Revision:
@@ -88,6 +93,7 @@ def every_action(visit: int = 1) -> tuple[Action, ...]:
         EnsureRevision(V8, DIGEST, 1),
         Route(((V7.hash, 100),)),
         RunGateJob(SMOKE, "half", V8, V7.hash, visit),
+        RunGateJob(SPEED, "half", V8, V7.hash, visit, digest=DIGEST, stable=V7, stable_digest=DIGEST),
     )
 
 

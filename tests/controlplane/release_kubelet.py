@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from millgate.kube.api import POD, KubeApi, KubeError
+from millgate.kube.api import EVENT, POD, KubeApi, KubeError
 from tests.controlplane.release_promises import COMPONENT
 from tests.controlplane.release_record import Record
 
@@ -36,9 +36,16 @@ class Waiting:
     message: str
 
 
+@dataclass(frozen=True)
+class Unmounted:
+    """A pod whose files do not come: an event says why, and its status says nothing."""
+
+    note: str
+
+
 RUNNING = None
 PASSED = Ended(0, {"digest": DIGEST})
-Fate = Ended | Waiting | None
+Fate = Ended | Waiting | Unmounted | None
 
 
 def _as_it_should_be(component: str, version: str, attempt: int) -> Fate:  # noqa: ARG001 - one of many fates
@@ -64,10 +71,15 @@ class Kubelet:
     async def _write(self, pod: Json) -> None:
         component = pod["metadata"]["labels"][COMPONENT]
         env = {entry["name"]: entry.get("value", "") for entry in pod["spec"]["containers"][0]["env"]}
-        attempt = int(pod["metadata"]["labels"].get("batch.kubernetes.io/job-name", "-0").rpartition("-")[2])
-        wanted = _status(pod, self.fate(component, env["MILLGATE_MODEL_VERSION"], attempt))
+        # The name of a gate's Job ends in something else than a number.
+        last = pod["metadata"]["labels"].get("batch.kubernetes.io/job-name", "").rpartition("-")[2]
+        attempt = int(last) if last.isdecimal() else 0
+        fate = self.fate(component, env["MILLGATE_MODEL_VERSION"], attempt)
+        wanted = _status(pod, fate)
         name = pod["metadata"]["name"]
-        if self._wrote.get(name) == wanted:
+        # Only after the scheduler has said that it finds no node: it would say so over this.
+        early = isinstance(fate, Unmounted) and not pod.get("status", {}).get("conditions")
+        if early or self._wrote.get(name) == wanted:
             return
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         for state in (entry["state"] for entry in wanted["containerStatuses"]):
@@ -77,6 +89,8 @@ class Kubelet:
         partial = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": wanted}
         try:
             await self.api.apply(POD, partial, subresource="status", manager="kubelet")
+            if isinstance(fate, Unmounted):
+                await self.api.create(EVENT, _failed_mount(pod, fate.note))
         except KubeError:
             return  # it is gone, or is being written by a controller: the next turn will tell
         for state in (entry["state"] for entry in wanted["containerStatuses"]):
@@ -97,8 +111,29 @@ def _status(pod: Json, fate: Fate) -> Json:
     if isinstance(fate, Waiting):
         entry |= {"ready": False, "state": {"waiting": {"reason": fate.reason, "message": fate.message}}}
         return {"phase": "Pending", "conditions": _ready("False"), "containerStatuses": [entry]}
+    if isinstance(fate, Unmounted):
+        entry |= {"ready": False, "state": {"waiting": {"reason": "ContainerCreating"}}}
+        seen = [{"type": "PodReadyToStartContainers", "status": "False"}, {"type": "PodScheduled", "status": "True"}]
+        return {"phase": "Pending", "conditions": [*_ready("False"), *seen], "containerStatuses": [entry]}
     entry |= {"ready": True, "started": True, "state": {"running": {}}}
     return {"phase": "Running", "conditions": _ready("True"), "containerStatuses": [entry]}
+
+
+def _failed_mount(pod: Json, note: str) -> Json:
+    about = {key: pod["metadata"][key] for key in ("namespace", "name", "uid")}
+    return {
+        "apiVersion": EVENT.api_version,
+        "kind": EVENT.kind,
+        "metadata": {"namespace": about["namespace"], "generateName": "mount-"},
+        "eventTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "reportingController": "kubelet",
+        "reportingInstance": "nowhere",
+        "action": "Mount",
+        "reason": "FailedMount",
+        "type": "Warning",
+        "note": note,
+        "regarding": {"apiVersion": "v1", "kind": "Pod", **about},
+    }
 
 
 def _ready(status: str) -> list[Json]:

@@ -21,6 +21,7 @@ VARIANTS: dict[str, Json] = {
             "defaultServingImage": "registry.example/millgate/serving:0.1.0",
             "allowedImagePrefixes": ["registry.example/ml/"],
             "allowCodeExecution": True,
+            "modelCache": {"claimName": "millgate-models", "gibibytes": 5},
         },
         "image": {"repository": "registry.example/operator", "digest": f"sha256:{'0' * 64}"},
         "imagePullSecrets": [{"name": "registry"}],
@@ -55,7 +56,7 @@ OPERATOR = {
     *(("batch", "jobs", verb) for verb in ("get", "list", "watch", "create", "delete")),
     *(("", "pods", verb) for verb in ("list", "watch")),
     ("", "serviceaccounts", "get"),
-    ("events.k8s.io", "events", "create"),
+    *(("events.k8s.io", "events", verb) for verb in ("list", "create")),
 }
 LEASE = {("coordination.k8s.io", "leases", verb) for verb in ("create", "get", "update")}
 

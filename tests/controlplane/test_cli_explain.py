@@ -123,7 +123,7 @@ async def test_every_verdict_of_a_rollout_is_reached_again_while_it_runs_and_whe
 
     unknown = await explain(name, "nobody")
     assert (unknown.code, unknown.out) == (1, "")
-    assert "no gate 'nobody' was judged by metrics in this rollout; there are: errors" in unknown.err
+    assert "no gate 'nobody' was judged in this rollout; there are: errors" in unknown.err
     nothing = await explain(name, "--revision", "99")
     assert "status knows no rollout of revision 99" in nothing.err
     with town.prometheus.stopped():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.controlplane.plane import Clerk, Json, Kubectl, model_deployment
-from tests.spec_cases import APPROVAL, LAST, RULES, Case, rollout, server, step, steps
+from tests.spec_cases import APPROVAL, KEYS, LAST, RULES, Case, rollout, server, step, steps
 
 
 def each(kind: str) -> list[object]:
@@ -51,6 +51,7 @@ def test_a_name_that_they_cannot_carry_is_refused(clerk: Clerk, name: str, messa
         (steps(step(10), step(10)), "spec.rollout.steps[1]"),
         (rollout(steps=[step(10, APPROVAL, APPROVAL), LAST]), "spec.rollout.steps[0].gates[1]"),
         (server(env=[{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]), "spec.server.env[1]"),
+        (server(files=[KEYS, KEYS | {"mountPath": "/mnt/others"}]), "spec.server.files[1]"),
     ],
 )
 def test_no_name_stands_twice_in_a_list_that_is_told_apart_by_names(clerk: Clerk, spec: Json, path: str) -> None:

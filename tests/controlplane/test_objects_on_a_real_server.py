@@ -49,6 +49,10 @@ async def test_the_api_server_takes_every_object_and_its_pods_run_under_the_rest
                     {"name": "LOG_LEVEL", "value": "info"},
                     {"name": "TOKEN", "secretKeyRef": {"name": "mlflow", "key": "token"}},
                 ],
+                "files": [
+                    {"name": "clients", "mountPath": "/etc/millgate/clients", "secretName": "clients"},
+                    {"name": "ca", "mountPath": "/etc/millgate/ca", "configMapName": "ca"},
+                ],
                 "port": 9000,
                 "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"memory": "1Gi"}},
                 "nodeSelector": {"kubernetes.io/os": "linux"},

@@ -41,6 +41,15 @@ def numbers(saved_models, tmp_path_factory):
         yield server.wait_ready()
 
 
+@pytest.fixture(scope="session")
+def every_type(saved_models, tmp_path_factory):
+    """A running server of the model that echoes a value of each type."""
+    from serving_process import serving  # noqa: PLC0415
+
+    with serving(tmp_path_factory.mktemp("types"), MILLGATE_MODEL_PATH=saved_models("every_type")) as server:
+        yield server.wait_ready()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def starting_registry(request, tmp_path_factory):
     """`mlflow server` takes ten seconds and more to start, so it starts with the session, if a test will ask for it."""

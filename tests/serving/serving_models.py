@@ -70,6 +70,11 @@ def mixed_with_broken_example() -> dict:
     return mixed() | {"input_example": MIXED.head(1).assign(country="US")}
 
 
+def mixed_without_example() -> dict:
+    """Nothing tells which countries it knows."""
+    return {name: value for name, value in mixed().items() if name != "input_example"}
+
+
 def without_signature() -> dict:
     return {"onnx_model": numbers()["onnx_model"]}
 
@@ -96,6 +101,37 @@ def every_type() -> dict:
     specs = [ColSpec(type=kind, name=kind) for kind in TYPES]
     specs.append(ColSpec(type="double", name="optional", required=False))
     return {"onnx_model": model, "signature": ModelSignature(Schema(specs), Schema([ColSpec("double", "out")]))}
+
+
+def rounds() -> dict:
+    """As slow as its first column says, a million rounds are about half a second; `share` is answered as it came."""
+    loop = helper.make_graph(
+        [helper.make_node("Identity", ["go_on"], ["goes_on"]), helper.make_node("Sin", ["x"], ["y"])],
+        "round",
+        [
+            helper.make_tensor_value_info("number", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", TensorProto.DOUBLE, None),
+        ],
+        [
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("y", TensorProto.DOUBLE, None),
+        ],
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["rounds"], ["trips"], keepdims=0),
+        helper.make_node("Constant", [], ["true"], value=helper.make_tensor("true", TensorProto.BOOL, [], [True])),
+        helper.make_node("Loop", ["trips", "true", "share"], ["sine"], body=loop),
+        helper.make_node("Identity", ["share"], ["shared"]),
+    ]
+    columns = {"rounds": TensorProto.INT64, "share": TensorProto.DOUBLE}
+    inputs = [helper.make_tensor_value_info(name, kind, [None, 1]) for name, kind in columns.items()]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, [None, 1]) for name in ("shared", "sine")]
+    graph = helper.make_graph(nodes, "rounds", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    specs = [ColSpec(type="long", name="rounds"), ColSpec(type="double", name="share")]
+    return {"onnx_model": model, "signature": ModelSignature(Schema(specs), Schema([ColSpec("double", "shared")]))}
 
 
 class Sleepy(ClassifierMixin, BaseEstimator):

@@ -29,6 +29,7 @@ def environment(folder: Path, **variables: object) -> dict[str, str]:
         "MILLGATE_PORT": 0,
         "MILLGATE_DRAIN_SECONDS": 0,
         "MILLGATE_REGISTRY_RETRY_SECONDS": 1,
+        "MILLGATE_CONVERSION_SECONDS": 0,  # seconds of every start; test_serving_conversion.py asks for it
     }
     return clean | {name: str(value) for name, value in (defaults | variables).items()}
 
@@ -51,17 +52,27 @@ class Server:
         self.events: list[dict] = []
         self._changed = threading.Condition()
         self._ended = False
+        self._reading = threading.Event()
+        self._reading.set()
         self.process = subprocess.Popen([COMMAND], env=environment(folder, **variables), stdout=subprocess.PIPE)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         for line in self.process.stdout:
+            self._reading.wait()
             with self._changed:
                 self.events.append(json.loads(line))  # every line is JSON, whatever a library prints
                 self._changed.notify_all()
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    def pause_reading(self) -> None:
+        """As a log collector that hangs: the pipe of standard output fills up."""
+        self._reading.clear()
+
+    def resume_reading(self) -> None:
+        self._reading.set()
 
     def event(self, name: str) -> dict:
         """Wait for a log line."""

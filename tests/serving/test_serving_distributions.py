@@ -67,7 +67,7 @@ def test_every_series_is_there_at_zero_before_the_first_request_and_training_bes
     assert ("millgate_feature_bucket", "a", "-1.0") in live
     assert ("millgate_prediction_category_total", OTHER, "predictions") in live
     for (name, *rest), value in live.items():
-        if "out_of_range" not in name:
+        if "out_of_range" not in name and "uncounted" not in name:
             assert (name.replace("millgate_", "millgate_training_"), *rest) in found, (name, value)
     training = {key[2]: value for key, value in found.items() if key[:2] == ("millgate_training_feature_bucket", "a")}
     assert training == {"-1.0": 1, "0.1": 3, "2.0": 6, "+Inf": 10}
@@ -95,6 +95,21 @@ def test_the_presets_of_the_operator_read_what_is_exported():
     assert len(set(read)) == 12
     assert set(read) <= exported
     assert {("millgate_feature_bucket", "le"), ("millgate_training_feature_category_total", "category")} <= exported
+
+
+def test_above_a_rate_of_rows_whole_requests_are_left_out_and_counted():
+    """A hundred rows a request, thousands of requests a second: counting them all would cost more than the model."""
+    distributions = Distributions(MATRIX, rows_per_second=1000)
+    rows = np.ones((200, 3), np.float32)
+    for half_second in range(1, 4):
+        for _ in range(10):
+            distributions.leave([rows], None)
+        distributions.tick()
+        counted = series(distributions)["millgate_feature_count", "a"]
+        # Three requests of 200 rows are more than 500, which the next half second pays back.
+        assert counted == [600, 1000, 1600][half_second - 1]
+        assert counted + distributions.left_out_rows == 2000 * half_second
+    assert series(distributions)["millgate_uncounted_rows_total",] == distributions.left_out_rows
 
 
 VALUE = st.one_of(st.sampled_from([-2.0, -2.1, -1.0, 0.1, 2.0, 3.0, 3.1, np.nan, np.inf, -np.inf]), st.floats(-5, 5))
@@ -270,7 +285,7 @@ def test_what_waits_is_counted_although_nobody_scrapes_and_no_more_requests_come
     configured = read({"MILLGATE_MODEL_NAME": "x", "MILLGATE_MODEL_PATH": str(saved_models("numbers"))})
     metrics = Metrics(configured)
     app = App(configured, metrics)
-    distributions = app._distributions = metrics.measure(MATRIX)
+    distributions = app.predicting.distributions = metrics.measure(MATRIX)
     server = Server(app, configured)
     listener = listen(0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -1,7 +1,9 @@
 """Promise *what-you-tested-runs*: other bytes than those of the preflight are never served."""
 
 import http.client
+import shutil
 
+import pytest
 from serving_process import Server, preflight, serving
 
 ROW = {"a": 1.0, "b": -2.0, "c": 0.5, "d": 3}
@@ -41,12 +43,14 @@ def test_one_flipped_byte_in_the_registry_and_no_pod_becomes_ready(registered, r
 
     pod = tmp_path / "pod"
     pod.mkdir()
-    with serving(pod, MILLGATE_MODEL_DIGEST=result["digest"], **version) as server:
+    known = {"MILLGATE_MODEL_DIGEST": result["digest"], "MILLGATE_MODEL_FINGERPRINT": result["fingerprint"]}
+    with serving(pod, **known, **version) as server:
         assert server.port
         assert readiness_until_the_end(server) <= {503}
         assert server.exit_code() == 1
         error = server.termination_log()["error"]
     assert error["reason"] == "ArtifactChanged"
+    assert "model.onnx differs" in error["message"]
     assert result["digest"] in error["message"]
     assert server.termination_log()["digest"] in error["message"]
 
@@ -89,3 +93,33 @@ def test_a_file_that_appears_after_the_check_is_a_change(registered, registry, t
     pod.mkdir()
     code, again = preflight(pod, MILLGATE_MODEL_DIGEST=result["digest"], **version)
     assert (code, again["error"]["reason"]) == (1, "ArtifactChanged")
+
+
+@pytest.mark.parametrize("file", ["MLmodel", "model.onnx", "serving_input_example.json"])
+def test_one_flipped_byte_of_any_file_is_named_and_never_served(saved_models, tmp_path, file):
+    """The digest alone cannot tell which file it was; what the preflight reported beside it can."""
+    code, result = preflight(tmp_path, MILLGATE_MODEL_PATH=saved_models("numbers"))
+    assert code == 0
+    damaged = tmp_path / "damaged"
+    shutil.copytree(saved_models("numbers"), damaged)
+    flip_one_byte(damaged / file)
+    known = {"MILLGATE_MODEL_DIGEST": result["digest"], "MILLGATE_MODEL_FINGERPRINT": result["fingerprint"]}
+    with serving(tmp_path, MILLGATE_MODEL_PATH=damaged, **known) as server:
+        assert readiness_until_the_end(server) <= {503}
+        assert server.exit_code() == 1
+        assert f"{file} differs" in server.termination_log()["error"]["message"]
+
+
+def test_ready_means_that_a_request_was_answered_also_without_an_example(saved_models, tmp_path):
+    """Given no example, a row is made from the signature; a model that answers none of them is never ready."""
+    with serving(tmp_path, MILLGATE_MODEL_PATH=saved_models("every_type")) as server:
+        server.wait_ready()
+    code, result = preflight(tmp_path, MILLGATE_MODEL_PATH=saved_models("every_type"))
+    assert (code, result["inputExample"], result["warmUp"]) == (0, "Absent", "Generated")
+
+    with serving(tmp_path, MILLGATE_MODEL_PATH=saved_models("mixed_without_example")) as server:
+        assert readiness_until_the_end(server) <= {503}
+        assert server.exit_code() == 1
+        error = server.termination_log()["error"]
+    assert error["reason"] == "InputExampleFailed"
+    assert "input_example=" in error["message"]

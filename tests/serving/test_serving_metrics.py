@@ -2,7 +2,7 @@
 
 from serving_process import serving
 
-CODES = {"200", "400", "405", "413", "415", "500", "503"}
+CODES = {"200", "400", "401", "403", "405", "408", "413", "415", "429", "500", "503", "504"}
 ROW = {"amount": 1.0, "items": 2, "country": "DE"}
 LATENCY = "millgate_request_duration_seconds"
 

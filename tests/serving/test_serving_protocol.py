@@ -10,6 +10,11 @@ ROW = {"a": 1.0, "b": -2.0, "c": 0.5, "d": 3}
 ONE_ROW = json.dumps({"rows": [ROW]}).encode()
 
 
+def answered(server, request):
+    """But for the request's own id."""
+    return {name: value for name, value in server.predict(request).json.items() if name != "id"}
+
+
 def test_rows_are_answered_by_the_model_with_its_name_and_version(numbers):
     from serving_models import expected_label  # noqa: PLC0415
 
@@ -29,12 +34,12 @@ def test_further_outputs_follow_by_name_with_one_entry_a_row(numbers):
 def test_columns_are_the_same_request_as_rows(numbers):
     rows = [ROW, ROW | {"a": -5}]
     columns = {name: [row[name] for row in rows] for name in ROW}
-    assert numbers.predict({"columns": columns}).json == numbers.predict({"rows": rows}).json
+    assert answered(numbers, {"columns": columns}) == answered(numbers, {"rows": rows})
 
 
 def test_the_order_of_fields_does_not_matter(numbers):
     backwards = dict(reversed(ROW.items()))
-    assert numbers.predict({"rows": [backwards]}).json == numbers.predict({"rows": [ROW]}).json
+    assert answered(numbers, {"rows": [backwards]}) == answered(numbers, {"rows": [ROW]})
 
 
 def test_many_rows_are_answered_like_one(numbers):
@@ -56,6 +61,34 @@ def test_version_tells_which_bytes_are_served(numbers):
     assert (version["model"], version["version"], version["revision"]) == ("fraud", "8", "r0000001")
     assert version["digest"].startswith("sha256:")
     assert version["flavour"] == "onnx"
+
+
+def test_version_tells_the_code_and_the_image_where_the_operator_has_told_them(numbers, saved_models, tmp_path):
+    unknown = numbers.request("GET", "/version").json
+    assert (unknown["gitCommit"], unknown["image"]) == (None, None)
+    told = {"MILLGATE_GIT_COMMIT": "9f2c1ab", "MILLGATE_IMAGE": "registry.example/serving:1"}
+    with serving(tmp_path, MILLGATE_MODEL_PATH=saved_models("numbers"), **told) as server:
+        known = server.wait_ready().request("GET", "/version").json
+    assert (known["gitCommit"], known["image"]) == ("9f2c1ab", "registry.example/serving:1")
+
+
+def test_every_answer_to_a_prediction_has_an_id_of_its_own(numbers):
+    first, second = numbers.predict({"rows": [ROW]}), numbers.predict({"rows": [ROW]})
+    refused = numbers.predict({"rows": []})
+    ids = [answer.headers["x-request-id"] for answer in (first, second, refused)]
+    assert len(set(ids)) == 3
+    assert [first.json["id"], second.json["id"]] == ids[:2]
+
+
+IDS = [("a", True), ('ORDER-7 "x"\\', True), ("x" * 128, True), ("x" * 129, False), ("", False), ("\xe9", False)]
+
+
+@pytest.mark.parametrize(("given", "kept"), IDS, ids=["short", "quotes", "longest", "too long", "empty", "no ASCII"])
+def test_a_clients_own_id_comes_back_if_it_can_stand_in_a_header(numbers, given, kept):
+    answer = numbers.request("POST", "/predict", ONE_ROW, x_request_id=given)
+    assert (answer.json["id"] == given) is kept
+    assert answer.headers["x-request-id"] == answer.json["id"]
+    assert answer.json["id"].isprintable()
 
 
 ERRORS = [

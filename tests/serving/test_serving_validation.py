@@ -2,6 +2,7 @@
 
 import json
 import string
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving_process import serving
 
-from millgate_serving import settings, validation
+from millgate_serving import loading, settings, validation
 from millgate_serving.app import App
-from millgate_serving.loading import ReadyModel
-from millgate_serving.measured import Measured
+from millgate_serving.loading import Progress
 from millgate_serving.metrics import Metrics
+from millgate_serving.refusal import Refusal
 from millgate_serving.signature import Column, Signature, Tensor
-from millgate_serving.validation import Layout, Refusal
+from millgate_serving.validation import Layout
 
 GOOD = {"boolean": True, "integer": 1, "long": 2, "float": 1.5, "double": 2.5, "string": "é\u0000x", "optional": 3.5}
 
@@ -98,6 +99,8 @@ def test_an_optional_field_may_be_left_out_in_rows_and_in_columns(every_type):
 
 ROW_FAULTS = [
     ({"rows": [{}]}, "rows[0]: missing field 'boolean'"),
+    ({"rows": [{n: v for n, v in GOOD.items() if n != "float"}]}, "rows[0]: missing field 'float'"),
+    ({"columns": {n: [v] for n, v in GOOD.items()} | {"optional": None}}, "columns.optional: expected 'array'"),
     ({"rows": [GOOD, GOOD | {"extra": 1}]}, "rows[1]: unknown field 'extra'; allowed: boolean, integer"),
     ({"rows": [GOOD, 5]}, "rows[1]: expected 'object', got 'integer'"),
     ({"rows": GOOD}, "rows: expected 'array', got 'object'"),
@@ -197,15 +200,15 @@ def test_a_deeply_nested_body_is_refused_and_not_a_crash():
             decode(b'{"rows":' + b"[" * 100_000)
 
 
-async def test_a_defect_of_a_decoder_is_never_a_server_error():
+async def test_a_defect_of_a_decoder_is_never_a_server_error(saved_models):
     """Client input must not raise the error rate that gates judge, even where we have overlooked a case."""
-    configured = settings.read({"MILLGATE_MODEL_NAME": "x", "MILLGATE_MODEL_PATH": "/x"})
+    configured = settings.read({"MILLGATE_MODEL_NAME": "x", "MILLGATE_MODEL_PATH": str(saved_models("numbers"))})
     app, sent = App(configured, Metrics(configured)), []
 
     def defective(_body):
         raise ZeroDivisionError
 
-    app.serve(ReadyModel(None, "onnx", "", defective, None, Measured("none")), load_seconds=1)
+    app.serve(replace(loading.load(configured, Progress()), decode=defective), load_seconds=1)
 
     async def receive():
         return {"type": "http.request", "body": b"{}", "more_body": False}
@@ -213,7 +216,12 @@ async def test_a_defect_of_a_decoder_is_never_a_server_error():
     async def send(message):
         sent.append(message)
 
-    scope = {"path": "/predict", "method": "POST", "headers": [], "state": {"closes_at": float("inf")}}
+    scope = {
+        "path": "/predict",
+        "method": "POST",
+        "headers": [],
+        "state": {"closes_at": float("inf"), "arrived_at": float("inf"), "crowded": False},
+    }
     await app(scope, receive, send)
     assert sent[0]["status"] == 400
 

@@ -35,4 +35,5 @@ def test_required_fields_defaults_and_bounds_are_told() -> None:
 
 def test_an_object_that_occurs_twice_is_described_once() -> None:
     assert PAGE.count("## `spec.rollout.steps[].gates[]`\n") == 1
-    assert "## `spec.rollout.gates[]`\n" not in PAGE
+    assert PAGE.count("## `spec.rollout.gates[]`\n") == 1, "a guardrail has no job"
+    assert "## `spec.rollout.gates[].compare`\n" not in PAGE

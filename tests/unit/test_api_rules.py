@@ -1,18 +1,21 @@
 """A spec that was written before a rule existed is refused by the operator in the words of the API server."""
 
+import re
 from itertools import chain
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from millgate.api.base import explain
 from millgate.api.defaults import guardrails_of
+from millgate.api.job import OPTIONS
 from millgate.api.schema import nodes, structural_schema
 from millgate.api.spec import CANARY_GATES, ModelDeploymentSpec, Rollout, Strategy
-from tests.spec_cases import APPROVAL, LAST, RULES, Case, Json, env, rollout, server, step, steps
+from tests.spec_cases import APPROVAL, JOB, KEYS, LAST, RULES, Case, Json, env, files, rollout, server, step, steps
 
 # The keys of a map have a pattern of their own in pydantic: see test_a_bad_key_of_a_map_is_refused.
-SAID_BY_RULES = [case for case in RULES if not case.path.endswith("nodeSelector")]
+SAID_BY_RULES = [case for case in RULES if not case.message.startswith("keys must")]
 
 
 def each(kind: str) -> list[object]:
@@ -42,6 +45,25 @@ def test_a_bad_key_of_a_map_is_refused() -> None:
         ModelDeploymentSpec.model_validate(server(nodeSelector={"no spaces": "x"}))
 
 
+def test_a_job_is_no_guardrail() -> None:
+    """The API server has no field for it there, and says so; an older object is refused by the rule."""
+    with pytest.raises(ValidationError, match="`gates` of the rollout must be of type 'Compare' or 'Query'"):
+        ModelDeploymentSpec.model_validate(rollout(gates=[JOB]))
+    guardrail = structural_schema(Rollout)["properties"]["gates"]["items"]
+    assert {"compare", "query"} <= guardrail["properties"].keys()
+    assert "job" not in guardrail["properties"]
+
+
+def test_the_options_of_a_check_are_those_of_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
+    presets = dict(re.findall(r"^\| `(\w+)` \|[^|]+\| `(\w+)` \|$", page, re.MULTILINE))
+    told: dict[str, set[str]] = {preset: set() for preset in presets.values()}
+    for option, checks in re.findall(r"^\| `(\w+)` \| ([a-z, ]+) \|", page.partition("## Options")[2], re.MULTILINE):
+        for check in checks.split(", "):
+            told[presets[check]].add(option)
+    assert told == {preset.value: set(options) for preset, options in OPTIONS.items()}
+
+
 def test_every_rule_of_the_schema_has_a_case() -> None:
     schema = structural_schema(ModelDeploymentSpec)
     messages = {rule["message"] for _, node in nodes(schema) for rule in node.get("x-kubernetes-validations", ())}
@@ -50,14 +72,34 @@ def test_every_rule_of_the_schema_has_a_case() -> None:
     assert len(messages) >= len(RULES)
 
 
+@pytest.mark.parametrize("path", ["/etc/millgate/keys", "/mnt/keys", "/mnt/v1.2/a_b", "/mnt/-/x"])
+def test_files_are_mounted_where_no_image_has_code(path: str) -> None:
+    assert ModelDeploymentSpec.model_validate(files(path))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/etc", "/etc/millgate", "/etc/millgate/", "/mnt", "/mnt/", "/mnt/keys/", "/mnt//keys", "mnt/keys", ""),
+        *("/mnt/.", "/mnt/..", "/mnt/../usr", "/mnt/x/../../usr", "/mnt/.hidden", "/mnt/a b", "/mnt/a:b", "/mnt/a\n"),
+        *("/tmp/x", "/models/x", "/cache/x", "/data/x", "/var/run/secrets/x", "/run/secrets/x", "/etc/ssl", "/usr/lib"),
+        *("/opt/millgate", "/app", "/home/x", "/mntx/keys", "/etc/millgatex/keys"),
+    ],
+)
+def test_files_are_mounted_nowhere_else(path: str) -> None:
+    with pytest.raises(ValidationError, match="mountPath"):
+        ModelDeploymentSpec.model_validate(files(path))
+
+
 @pytest.mark.parametrize(
     "spec",
     [
         steps(step(10), step(10)),
         rollout(steps=[step(10, APPROVAL, APPROVAL), LAST]),
         server(env=[{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]),
+        server(files=[KEYS, KEYS | {"mountPath": "/mnt/others"}]),
     ],
-    ids=["steps", "gates", "env"],
+    ids=["steps", "gates", "env", "files"],
 )
 def test_no_name_stands_twice_in_a_list_that_is_told_apart_by_names(spec: Json) -> None:
     with pytest.raises(ValidationError, match="must not be the same for two items"):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from millgate.controller.config import Config, PrometheusConfig, RegistryConfig
+from millgate.controller.config import Config, ModelCacheConfig, PrometheusConfig, RegistryConfig
 
 CHART = Path(__file__).resolve().parents[2] / "charts/millgate"
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -49,6 +49,7 @@ def test_the_schema_describes_every_key_and_refuses_others() -> None:
 def test_the_chart_offers_every_setting_of_the_operator() -> None:
     assert set(CONFIG) | OURS == {field.alias for field in Config.model_fields.values()}
     assert set(CONFIG["prometheus"]["properties"]) == aliases(PrometheusConfig)
+    assert set(CONFIG["modelCache"]["properties"]) == aliases(ModelCacheConfig)
     assert set(CONFIG["registries"]["items"]["properties"]) == aliases(RegistryConfig)
 
 
@@ -59,10 +60,12 @@ def aliases(model: Any) -> set[str]:
 def test_defaults_of_the_chart_are_those_of_the_operator() -> None:
     operator = Config().model_dump(mode="json", by_alias=True)
     for name, value in VALUES["config"].items():
-        if name not in {"prometheus", "defaultServingImage"}:
+        if name not in {"prometheus", "defaultServingImage", "modelCache"}:
             assert value == operator[name], name
     prometheus = PrometheusConfig(url="http://x").model_dump(mode="json", by_alias=True)
     assert VALUES["config"]["prometheus"] == prometheus | {"url": ""}
+    cache = ModelCacheConfig(claim_name="x").model_dump(mode="json", by_alias=True)
+    assert VALUES["config"]["modelCache"] == cache | {"claimName": ""}
 
 
 def test_the_chart_and_the_operator_have_one_version() -> None:

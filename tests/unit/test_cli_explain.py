@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from millgate.api.policy import policy_digest
 from millgate.api.spec import Rollout
 from millgate.api.status import GateStatus, Verdict
+from millgate.cli.explain_jobs import told_by_jobs
 from millgate.cli.explain_page import MAX_ROWS, as_json, page
 from millgate.cli.explain_plot import WIDTH
 from millgate.cli.explain_replay import GateCourse, Look, ReplayError, Side, past_of
@@ -97,6 +98,64 @@ def test_a_policy_that_was_edited_since_is_told() -> None:
 def test_what_cannot_be_explained_says_why(history: list[dict[str, Any]], revision: int | None, words: str) -> None:
     with pytest.raises(ReplayError, match=words):
         past_of(view_with(*history), revision, NOW)
+
+
+CHECKED = {
+    "steps": [
+        {
+            "name": "checks",
+            "weightPercent": 0,
+            "gates": [{"name": "accuracy", "type": "Job", "job": {"preset": "Accuracy"}}],
+        },
+        {"name": "all", "weightPercent": 100},
+    ],
+    "gates": [],
+}
+LOWER = "accuracy is 3 points below stable's"
+
+
+def with_checks(*history: dict[str, Any], **status: Any) -> View:
+    spec = {"model": {"name": "fraud", "version": "8"}, "rollout": CHECKED}
+    return read(deployment(spec=spec, status={"history": list(history), **status}))
+
+
+def test_what_a_check_found_is_told_of_a_rollout_that_it_has_ended() -> None:
+    steps = [{"name": "checks", "weightPercent": 0, "startTime": at(-500)}]
+    entry = ended(
+        reason="AnalysisFailed",
+        message=f"gate accuracy in step checks: {LOWER}",
+        steps=steps,
+        policy=policy_digest(Rollout.model_validate(CHECKED)),
+    )
+    view = with_checks(entry)
+    past = past_of(view, None, NOW)
+    (course,) = told_by_jobs(past)
+    assert (course.name, course.verdict.verdict, course.verdict.message) == ("accuracy", Verdict.FAIL, LOWER)
+    text = page(view, past, [course], PLAIN, with_plot=False)
+    assert f"JobFailed: {LOWER}" in text
+    assert "checks  0%" in text
+
+
+def test_what_checks_say_is_told_while_their_step_lasts() -> None:
+    said = {"step": "checks", "reason": "JobFailed", "message": LOWER, "lastCheckTime": at(-5)}
+    gates = [
+        {"name": "accuracy", "verdict": "Fail", "value": "0.91", "limit": "0.93", **said},
+        {"name": "owner", "verdict": "Pending", **said},
+    ]
+    rollout = RUNNING["rollout"] | {
+        "stepName": "checks",
+        "steps": [{"name": "checks", "weightPercent": 0, "startTime": at(-90)}],
+    }
+    view = with_checks(**(RUNNING | {"rollout": rollout, "gates": gates}))
+    past = past_of(view, None, NOW)
+    (course,) = told_by_jobs(past)
+    text = page(view, past, [course], PLAIN, with_plot=False)
+    assert "checks  0%      0.91   0.93   ✖ fail   JobFailed" in text
+
+
+def test_a_gate_that_reads_metrics_is_not_told_by_a_job() -> None:
+    assert told_by_jobs(past_of(view_with(ended(), **RUNNING), None, NOW)) == ()
+    assert told_by_jobs(past_of(view_with(ended()), None, NOW)) == ()
 
 
 def look(index: int, *, evidence: int | None = 0, value: float | None = 0.01, verdict: Verdict = Verdict.PASS) -> Look:

@@ -30,6 +30,7 @@ class World:
     refuse: dict[Scale, KubeError] = field(default_factory=dict)
     snapshots: list[Snapshot] = field(default_factory=list)
     status_error: KubeError | None = None
+    awaits_files: bool = False
     cr: dict[str, Any] | None = field(
         default_factory=lambda: {
             "apiVersion": "millgate.dev/v1alpha1",
@@ -69,7 +70,8 @@ class World:
             target=known["target"],
             write_failure=known["write_failure"],
         )  # type: ignore[arg-type]
-        return SimpleNamespace(snapshot=snapshot, parent=SimpleNamespace(namespace="risk", name="fraud"))
+        parent = SimpleNamespace(namespace="risk", name="fraud")
+        return SimpleNamespace(snapshot=snapshot, parent=parent, awaits_files=self.awaits_files)
 
     async def perform(self, _api: object, action: Scale, *_: object) -> None:
         if action in self.refuse:
@@ -168,6 +170,13 @@ async def test_one_that_is_gone_or_going_is_left_to_the_garbage_collector(world,
 
 async def test_a_service_account_that_is_missing_is_looked_for_again(world, reconciler):
     world.target = Target(problem=Problem(Reason.REF_NOT_FOUND, "there is none"), permanent=True)
+    again = await reconciler.reconcile(KEY)
+    assert again is not None
+    assert again <= 30
+
+
+async def test_a_pod_that_waits_for_files_is_looked_at_again(world, reconciler):
+    world.awaits_files = True
     again = await reconciler.reconcile(KEY)
     assert again is not None
     assert again <= 30

@@ -15,6 +15,7 @@ from millgate.sources.registry import RegistryError
 from tests.unit.until import until
 
 KEY = ("risk", "fraud")
+KEYS = {"name": "keys", "mountPath": "/mnt/keys", "configMapName": "keys"}
 CONFIG = Config(
     registries=(RegistryConfig(name="default", uri="http://mlflow:5000", poll_seconds=1),),
     default_serving_image="registry.example/serving:1",
@@ -227,6 +228,23 @@ async def test_what_the_platform_does_not_allow_is_refused_by_name(resolver, acc
     target = await resolver.target(KEY, spec(**fields), None)
     assert (target.problem.reason, target.permanent, target.revision) == (reason, True, None)
     assert registry.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("server", "job", "refused"),
+    [
+        ({"files": [KEYS]}, {"preset": "SchemaCompatibility"}, True),
+        ({"files": [KEYS]}, {"image": "registry.example/checks:1"}, False),
+        ({}, {"preset": "SchemaCompatibility"}, False),
+    ],
+    ids=["a check of the server's image", "an image of somebody else", "no files"],
+)
+async def test_the_environment_of_a_check_makes_no_code_of_the_servers_files(resolver, server, job, refused):
+    job |= {"env": [{"name": "PYTHONPATH", "value": "/mnt/keys"}]}
+    step = {"name": "all", "weightPercent": 100, "gates": [{"name": "j", "type": "Job", "job": job}]}
+    target = await resolver.target(KEY, spec(server=server, rollout={"steps": [step]}), None)
+    assert (target.problem.reason is Reason.INVALID_SPEC) is refused
+    assert ("make code of files" in target.problem.message) is refused
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
 """A user's PromQL is held in its namespace and keeps its shape, or is refused with the place of its error."""
 
+import re
 import time
+from pathlib import Path
 
 import promql_parser
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millgate.api.gate import Gate
 from millgate.gates.promql import Names, QueryRefusedError, prepare
 
 NAMES = Names(namespace="risk", name="fraud", candidate="rnew", stable="rold")
@@ -192,3 +196,11 @@ def test_whatever_a_user_writes_every_selector_that_is_sent_names_the_namespace(
             assert own
             assert all(op == promql_parser.MatchOp.Equal and value == "risk" for op, value in own)
             assert not selector.matchers.or_matchers
+
+
+def test_the_gate_on_later_labels_that_the_documentation_shows_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "serving-observing.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (gate,) = (Gate.model_validate(one) for one in yaml.safe_load(block))
+    assert gate.query is not None
+    assert prepare(gate.query.promql, NAMES).count(IN) == 4

@@ -139,6 +139,95 @@ def test_only_0_and_1_are_verdicts_of_a_gate(seen: Json, pods: list[Json], verdi
     assert (status.verdict, status.reason) == (verdict, reason)
 
 
+CHECKED = GATE | {"millgate.dev/check": "accuracy"}
+LOWER = (
+    '{"check":"accuracy","verdict":"Fail","message":"accuracy is 3.05 points below stable\'s","reason":"BoundExceeded",'
+    '"decidedBy":"difference","figures":{"difference":-0.0305,"candidate":0.912,"stable":0.9425,"margin":0.01,'
+    '"rows":2000}}'
+)
+SAME = '{"check":"accuracy","verdict":"Pass","message":"no worse","figures":{"candidate":0.94}}'
+FEW = '{"check":"accuracy","verdict":"Unknown","message":"12 rows","reason":"TooFewSamples","figures":{"rows":12}}'
+ALONE = '{"check":"accuracy","verdict":"Unknown","message":"a first release","reason":"NoStable","figures":{}}'
+OTHER = '{"check":"smoke","verdict":"Pass","message":"answered","figures":{}}'
+
+
+@pytest.mark.parametrize(
+    ("seen", "pods", "verdict", "reason", "said"),
+    [
+        ((), (0, SAME), Verdict.PASS, Reason.JOB_PASSED, "no worse"),
+        ((), (1, LOWER), Verdict.FAIL, Reason.JOB_FAILED, "accuracy is 3.05 points below stable's"),
+        ((), (75, FEW), Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES, "12 rows"),
+        ((), (75, ALONE), Verdict.INCONCLUSIVE, Reason.JOB_CANNOT_TELL, "NoStable: a first release"),
+        ((), (0, ""), Verdict.INCONCLUSIVE, Reason.JOB_CANNOT_TELL, "ended with 0 and gave no verdict of its check"),
+        ((), (0, "all is well"), Verdict.INCONCLUSIVE, Reason.JOB_CANNOT_TELL, "gave no verdict"),
+        ((), (0, LOWER), Verdict.INCONCLUSIVE, Reason.JOB_CANNOT_TELL, "gave no verdict"),
+        ((), (0, OTHER), Verdict.INCONCLUSIVE, Reason.JOB_CANNOT_TELL, "gave no verdict of its check 'accuracy'"),
+        ((), (1, "Traceback"), Verdict.INCONCLUSIVE, Reason.JOB_CANNOT_TELL, "ended with 1 and gave no verdict"),
+        ((), (2, "usage: millgate-serving"), Verdict.INCONCLUSIVE, Reason.JOB_CANNOT_TELL, "none of 0, 1 and 75"),
+        ((DEADLINE,), None, Verdict.INCONCLUSIVE, Reason.JOB_DEADLINE_EXCEEDED, "600 s"),
+        ((is_true("Complete"),), None, Verdict.PASS, Reason.JOB_PASSED, ""),
+    ],
+)
+def test_a_check_has_a_verdict_only_if_it_says_so_itself(
+    seen: tuple[Json, ...], pods: tuple[int, str] | None, verdict: Verdict, reason: Reason, said: str
+) -> None:
+    left = [of_job(state=terminated(pods[0], message=pods[1]))] if pods else []
+    status = gate_verdict(job(*seen, annotations=CHECKED), left)
+    assert (status.verdict, status.reason) == (verdict, reason)
+    assert said in status.message
+
+
+def test_the_figures_of_a_check_are_those_of_its_gate() -> None:
+    status = gate_verdict(job(annotations=CHECKED), [of_job(state=terminated(1, message=LOWER))])
+    assert (status.value, status.reference, status.limit, status.samples) == ("0.912", "0.9425", "0.9325", 2000)
+
+
+@pytest.mark.parametrize(
+    ("figures", "shown"),
+    [
+        # accuracy in points, errors as a ratio, times, memory; and times without stable
+        ('{"difference":-0.03,"candidate":0.91,"stable":0.94,"margin":0.01,"rows":9}', ("0.91", "0.94", "0.93", 9)),
+        ('{"ratio":1.2,"candidate":12,"stable":10,"margin":0.05,"rows":9}', ("12", "10", "10.5", 9)),
+        (
+            '{"candidateSeconds":0.0271,"stableSeconds":0.0184,"maxRatio":1.5,"requests":760,"maxSeconds":1}',
+            ("0.0271", "0.0184", "0.0276", 760),
+        ),
+        (
+            '{"candidateBytes":262144000,"stableBytes":90177536,"maxRatio":1.5}',
+            ("262144000", "90177536", "135266304", None),
+        ),
+        ('{"candidateSeconds":0.5,"maxSeconds":0.25}', ("0.5", None, "0.25", None)),
+        ('{"incompatible":1}', (None, None, None, None)),
+    ],
+)
+def test_figures_of_each_check_stand_in_the_columns_of_a_gate(figures: str, shown: tuple[object, ...]) -> None:
+    left = '{"check":"accuracy","verdict":"Fail","message":"worse","figures":' + figures + "}"
+    status = gate_verdict(job(annotations=CHECKED), [of_job(state=terminated(1, message=left))])
+    assert (status.value, status.reference, status.limit, status.samples) == shown
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        '{"candidate": NaN, "rows": -1}',
+        '{"candidate": 1e999, "rows": 1e300}',
+        '{"candidate": "0.9", "rows": true}',
+        f'{{"candidate": 1{"0" * 400}}}',
+        "[1]",
+        "7",
+    ],
+)
+def test_figures_that_no_status_can_hold_are_left_out(figures: str) -> None:
+    left = '{"check":"accuracy","verdict":"Fail","message":"worse","figures":' + figures + "}"
+    status = gate_verdict(job(annotations=CHECKED), [of_job(state=terminated(1, message=left))])
+    assert (status.verdict, status.value, status.samples) == (Verdict.FAIL, None, None)
+
+
+def test_a_message_that_is_nested_without_end_is_text() -> None:
+    status = gate_verdict(job(annotations=GATE), [of_job(state=terminated(1, message="[" * 4000))])
+    assert status.message.startswith("[[[")
+
+
 @pytest.mark.parametrize(
     ("left", "said"),
     [

@@ -1,5 +1,6 @@
 """What pods say: how many serve, which ended by themselves, and why the others are not ready."""
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -157,3 +158,13 @@ def test_whatever_a_container_leaves_behind_becomes_one_bounded_line(text: str) 
 )
 def test_a_digest_is_believed_only_in_the_form_that_pods_verify(text: str, digest: str | None) -> None:
     assert last_words(text).digest == digest
+
+
+@pytest.mark.parametrize(
+    ("value", "fingerprint"),
+    [("ab12cd34", "ab12cd34"), ("AB", None), ("", None), ("a" * 257, None), (7, None), (None, None), ("rm -rf", None)],
+)
+def test_a_fingerprint_is_taken_only_in_the_form_that_the_serving_image_writes(
+    value: object, fingerprint: str | None
+) -> None:
+    assert last_words(json.dumps({"fingerprint": value})).fingerprint == fingerprint

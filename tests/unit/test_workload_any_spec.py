@@ -4,10 +4,14 @@ import json
 from typing import Any
 
 import kubernetes_validate
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from millgate.api.revision import Revision
+from millgate.api.spec import ServerVariable
+from millgate.workload.checks import Compared, check_job
 from millgate.workload.jobs import GateVisit, gate_job, preflight_job
 from millgate.workload.parent import Parent
 from millgate.workload.revision import baseline_deployment, deployment, revision_service, revision_text
@@ -18,6 +22,7 @@ Json = dict[str, Any]
 
 # An allow-list: a field that is not known here could loosen the profile.
 POD_FIELDS = {
+    "affinity",
     "automountServiceAccountToken",
     "containers",
     "enableServiceLinks",
@@ -47,14 +52,21 @@ CONTAINER_FIELDS = {
 }
 
 
-def assert_restricted(pod: Json) -> None:
-    """The Pod Security Standard 'restricted', and what Millgate promises beyond it."""
+def assert_restricted(pod: Json, claims: tuple[str, ...] = ()) -> None:
+    """The Pod Security Standard 'restricted', and what Millgate promises beyond it. `claims`: what may be mounted."""
     assert set(pod) <= POD_FIELDS
     security = pod["securityContext"]
     assert security["runAsNonRoot"] is True
     assert security["runAsUser"] >= 10000
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert all(set(volume) == {"name", "emptyDir"} for volume in pod["volumes"])
+    own = [volume for volume in pod["volumes"] if not volume["name"].startswith("files-")]
+    mounted = [volume for volume in own if set(volume) != {"name", "emptyDir"}]
+    assert_read_only([volume for volume in pod["volumes"] if volume not in own], pod)
+    cache = [volume["persistentVolumeClaim"] for volume in mounted if volume["name"] == "cache"]
+    assert cache in ([], [{"claimName": any_.CACHE.claim_name}])
+    assert [volume["persistentVolumeClaim"] for volume in mounted if volume["name"] != "cache"] == [
+        {"claimName": claim, "readOnly": True} for claim in claims
+    ]
     assert pod["enableServiceLinks"] is False
     assert pod["automountServiceAccountToken"] is ("serviceAccountName" in pod)
     for container in pod["containers"]:
@@ -68,6 +80,16 @@ def assert_restricted(pod: Json) -> None:
         assert all("hostPort" not in port for port in container.get("ports", ()))
         names = [variable["name"] for variable in container["env"]]
         assert len(names) == len(set(names))
+
+
+def assert_read_only(files: list[Json], pod: Json) -> None:
+    """Secrets and ConfigMaps in folders of their own, over none of Millgate's, and all of a name of their own."""
+    assert all(set(volume) in ({"name", "secret"}, {"name", "configMap"}) for volume in files)
+    (container,) = pod["containers"]
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    assert len(mounts) == len(container["volumeMounts"]) == len({mount["mountPath"] for mount in mounts.values()})
+    assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
+    assert all(mounts[volume["name"]]["readOnly"] for volume in files)
 
 
 def assert_names_fit(obj: Json) -> None:
@@ -109,16 +131,33 @@ def test_every_gate_job_is_restricted(parent: Parent, revision: Revision, stable
     assert_names_fit(job)
 
 
+@_patient
+@given(any_.parents, any_.compared, any_.check_visits, any_.settings, st.none() | st.floats(0.001, 1e6))
+def test_every_check_is_restricted(
+    parent: Parent, compared: Compared, asked: GateVisit, settings: WorkloadSettings, peak: float | None
+) -> None:
+    job = check_job(parent, compared, asked, settings, peak)
+    assert_restricted(job["spec"]["template"]["spec"], (asked.job.data_claim,) if asked.job.data_claim else ())
+    assert_names_fit(job)
+
+
 @_few
-@given(any_.parents, any_.revisions, any_.digests, any_.settings, any_.gate_visits)
-def test_every_object_fits_the_schema_of_its_kind(
-    parent: Parent, revision: Revision, digest: str | None, settings: WorkloadSettings, asked: GateVisit
+@given(any_.parents, any_.revisions, any_.digests, any_.settings, any_.gate_visits, any_.compared, any_.check_visits)
+def test_every_object_fits_the_schema_of_its_kind(  # noqa: PLR0917 - one argument a thing that is any
+    parent: Parent,
+    revision: Revision,
+    digest: str | None,
+    settings: WorkloadSettings,
+    asked: GateVisit,
+    compared: Compared,
+    checked: GateVisit,
 ) -> None:
     for wanted in (
         deployment(parent, revision, digest, 3, settings),
         revision_service(parent, revision.hash),
         preflight_job(parent, revision, digest, 1, settings),
         gate_job(parent, revision, None, asked),
+        check_job(parent, compared, checked, settings, 12.5),
     ):
         kubernetes_validate.validate(json.loads(json.dumps(wanted)), "1.37", strict=True)
 
@@ -139,3 +178,20 @@ def test_no_field_of_spec_changes_a_variable_that_millgate_sets(revision: Revisi
     assert env["MILLGATE_MODEL_DIGEST"] == any_.DIGEST
     assert env["MILLGATE_REVISION"] == revision.hash
     assert env["MILLGATE_ALLOW_CODE_EXECUTION"] == ("true" if settings.allow_code_execution else "false")
+
+
+@_patient
+@given(any_.revisions, any_.settings, any_.compared, any_.check_visits)
+def test_what_millgate_sets_on_a_pod_cannot_be_asked_for_in_spec(
+    revision: Revision, settings: WorkloadSettings, compared: Compared, asked: GateVisit
+) -> None:
+    """Else others could be served than were tested, or code be run that the configuration does not allow."""
+    for made in (
+        deployment(any_.PARENT, revision, any_.DIGEST, 1, settings),
+        preflight_job(any_.PARENT, revision, any_.DIGEST, 1, settings),
+        check_job(any_.PARENT, compared, asked, settings, 12.5),
+    ):
+        (container,) = made["spec"]["template"]["spec"]["containers"]
+        for name in [one["name"] for one in container["env"] if one["name"].startswith("MILLGATE_")]:
+            with pytest.raises(ValidationError, match="set by Millgate"):
+                ServerVariable(name=name, value="x")

@@ -1,5 +1,6 @@
 """What a revision's objects look like: the contract with the serving image, with Prometheus and with people."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 from millgate.api.names import gate_job_name, preflight_job_name, visit_of
 from millgate.api.revision import Revision
 from millgate.api.spec import Job
+from millgate.workload.checks import Compared, Pinned, check_job
 from millgate.workload.jobs import GateVisit, gate_job, preflight_job
 from millgate.workload.revision import baseline_deployment, deployment, revision_service
 from millgate.workload.settings import UnknownRegistryError, WorkloadSettings
 from tests.unit.workload_objects import (
+    CACHE,
     DEFAULT_IMAGE,
     DIGEST,
+    MODEL,
     PARENT,
     REGISTRY_URI,
     SETTINGS,
@@ -88,6 +92,7 @@ def test_the_serving_image_is_told_what_to_serve_and_how() -> None:
         "MILLGATE_MODEL_DIGEST": DIGEST,
         "MILLGATE_MODEL_DIR": "/models",
         "MILLGATE_REVISION": plain.hash,
+        "MILLGATE_IMAGE": DEFAULT_IMAGE,
         "MILLGATE_PORT": "9000",
         "MILLGATE_DRAIN_SECONDS": "7",
         "MILLGATE_FETCH_DEADLINE_SECONDS": "120",
@@ -95,6 +100,11 @@ def test_the_serving_image_is_told_what_to_serve_and_how() -> None:
         "MLFLOW_TRACKING_URI": REGISTRY_URI,
         "HOME": "/tmp",
     }
+
+
+def test_the_serving_image_can_tell_which_code_trained_its_model() -> None:
+    trained = MODEL.model_copy(update={"git_commit": "9f2c1ab"})
+    assert env_of(rendered(revision(model=trained)))["MILLGATE_GIT_COMMIT"] == "9f2c1ab"
 
 
 def test_baseline_pods_are_those_of_the_revision_under_a_name_of_their_own() -> None:
@@ -111,6 +121,69 @@ def test_baseline_pods_are_those_of_the_revision_under_a_name_of_their_own() -> 
     assert live.items() <= labels.items(), "an open live Service reaches them"
     assert not revision_service(PARENT, plain.hash)["spec"]["selector"].items() <= labels.items()
     assert not own["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_pods_can_tell_which_file_has_changed_since_the_preflight() -> None:
+    wanted = deployment(PARENT, revision(), DIGEST, 4, SETTINGS, "ab12cd34")
+    assert env_of(wanted)["MILLGATE_MODEL_FINGERPRINT"] == "ab12cd34"
+    assert "MILLGATE_MODEL_FINGERPRINT" not in env_of(rendered(revision(), DIGEST))
+
+
+def test_pods_mount_the_cache_that_the_platform_offers_and_may_write_to_it() -> None:
+    offered = replace(SETTINGS, cache=CACHE)
+    for wanted in (rendered(revision(), DIGEST, offered), preflight_job(PARENT, revision(), None, 1, offered)):
+        pod = pod_of(wanted)
+        assert pod["volumes"][-1] == {"name": "cache", "persistentVolumeClaim": {"claimName": "millgate-models"}}
+        assert container_of(wanted)["volumeMounts"][-1] == {"name": "cache", "mountPath": "/cache"}
+        assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
+        assert env_of(wanted)["MILLGATE_CACHE_DIR"] == "/cache"
+        assert env_of(wanted)["MILLGATE_CACHE_GIB"] == "5"
+
+
+def test_a_model_that_is_part_of_its_image_needs_no_cache() -> None:
+    wanted = rendered(revision(model=baked_in(), image="a/b:1"), None, replace(SETTINGS, cache=CACHE))
+    assert "cache" not in [volume["name"] for volume in pod_of(wanted)["volumes"]]
+    assert "MILLGATE_CACHE_DIR" not in env_of(wanted)
+
+
+def test_files_are_mounted_wherever_the_server_or_a_check_of_its_image_runs() -> None:
+    asked = revision(
+        files=[
+            {"name": "clients", "mountPath": "/etc/millgate/clients", "secretName": "fraud-clients"},
+            {"name": "tmp", "mountPath": "/mnt/authorities", "configMapName": "ca"},
+        ]
+    )
+    check = GateVisit("schema", Job(preset="SchemaCompatibility"), "half", 5)
+    for wanted in (
+        rendered(asked),
+        baseline_deployment(PARENT, asked, DIGEST, 1, SETTINGS),
+        preflight_job(PARENT, asked, None, 1, SETTINGS),
+        check_job(PARENT, Compared(Pinned(asked, None), None), check, SETTINGS, None),
+    ):
+        assert pod_of(wanted)["volumes"][-2:] == [
+            {
+                "name": "files-clients",
+                "secret": {"secretName": "fraud-clients", "defaultMode": 0o444, "optional": False},
+            },
+            {"name": "files-tmp", "configMap": {"name": "ca", "defaultMode": 0o444, "optional": False}},
+        ]
+        assert container_of(wanted)["volumeMounts"][-2:] == [
+            {"name": "files-clients", "mountPath": "/etc/millgate/clients", "readOnly": True},
+            {"name": "files-tmp", "mountPath": "/mnt/authorities", "readOnly": True},
+        ]
+
+
+def test_an_image_of_somebody_else_gets_none_of_the_files() -> None:
+    asked = revision(files=[{"name": "clients", "mountPath": "/mnt/keys", "secretName": "fraud-clients"}])
+    job = gate_job(PARENT, asked, None, GateVisit("smoke", Job(image="curl:8"), "half", 5))
+    assert [volume["name"] for volume in pod_of(job)["volumes"]] == ["tmp"]
+
+
+def test_other_files_are_another_revision() -> None:
+    one = {"name": "clients", "mountPath": "/mnt/keys", "secretName": "a"}
+    hashes = {revision(files=files).hash for files in (None, [one], [one | {"secretName": "b"}])}
+    assert len(hashes) == 3
+    assert revision(files=[]).hash == revision().hash
 
 
 def test_without_a_known_digest_none_is_demanded() -> None:

@@ -8,21 +8,26 @@ from millgate.api.base import amount
 from millgate.api.revision import ModelIdentity, Revision, revision_of
 from millgate.api.spec import (
     EnvVar,
+    Files,
     Job,
+    JobPreset,
     KeySelector,
     ModelSource,
     ResourceList,
     Resources,
     Server,
+    ServerVariable,
     Toleration,
     TopologySpread,
 )
+from millgate.workload.checks import Compared, Pinned
 from millgate.workload.jobs import GateVisit
 from millgate.workload.parent import Parent
-from millgate.workload.settings import WorkloadSettings
+from millgate.workload.settings import CacheSettings, WorkloadSettings
 
 REGISTRY_URI = "http://mlflow.models.svc:5000"
 SETTINGS = WorkloadSettings(registries={"default": REGISTRY_URI})
+CACHE = CacheSettings("millgate-models", 5)
 PARENT = Parent("fraud", "risk", "0d9a-uid")
 DIGEST = "sha256:" + "ab" * 32
 DEFAULT_IMAGE = "registry.example/serving:1.0.0"
@@ -54,12 +59,30 @@ def optional(strategy: st.SearchStrategy) -> st.SearchStrategy:
 
 key_selector = st.builds(KeySelector, name=dns_label, key=st.from_regex(r"[-._a-zA-Z0-9]{1,20}", fullmatch=True))
 env_name = st.from_regex(r"[A-Z_][A-Z0-9_]{0,20}", fullmatch=True).filter(lambda name: not name.startswith("MILLGATE_"))
-env_var = st.one_of(
-    st.builds(EnvVar, name=env_name | st.just("HOME"), value=text),
-    st.builds(EnvVar, name=env_name, secret_key_ref=key_selector),
-    st.builds(EnvVar, name=env_name, config_map_key_ref=key_selector),
+
+
+def _env(kind: type[EnvVar | ServerVariable]) -> st.SearchStrategy[tuple[EnvVar | ServerVariable, ...]]:
+    variable = st.one_of(
+        st.builds(kind, name=env_name | st.just("HOME"), value=text),
+        st.builds(kind, name=env_name, secret_key_ref=key_selector),
+        st.builds(kind, name=env_name, config_map_key_ref=key_selector),
+    )
+    return st.lists(variable, max_size=4, unique_by=lambda variable: variable.name).map(tuple)
+
+
+env, server_env = _env(EnvVar), _env(ServerVariable)
+
+
+def _files(references: list[tuple[str, str]]) -> tuple[Files, ...]:
+    return tuple(
+        Files(name=f"{number}-{name}", mount_path=f"/etc/millgate/{number}/{name}", **{kind: name})
+        for number, (kind, name) in enumerate(references)
+    )
+
+
+files = st.lists(
+    st.tuples(st.sampled_from(["secret_name", "config_map_name"]), dns_label.filter(lambda n: len(n) < 30)), max_size=3
 )
-env = st.lists(env_var, max_size=4, unique_by=lambda variable: variable.name).map(tuple)
 amounts = optional(st.lists(quantity, min_size=1, max_size=2))
 
 
@@ -81,7 +104,8 @@ servers = st.builds(
     Server,
     image=optional(image),
     args=optional(st.lists(text, max_size=3).map(tuple)),
-    env=optional(env),
+    env=optional(server_env),
+    files=optional(files.map(_files)),
     port=optional(st.integers(1024, 65535)),
     resources=optional(resources),
     node_selector=optional(st.dictionaries(label_key, label_value, max_size=3)),
@@ -103,9 +127,35 @@ models = st.builds(
 revisions = st.builds(revision_of, models, servers, st.just(DEFAULT_IMAGE))
 parents = st.builds(Parent, parent_name, dns_label, st.uuids().map(str))
 settings = st.builds(
-    WorkloadSettings, registries=st.just({"default": REGISTRY_URI}), allow_code_execution=st.booleans()
+    WorkloadSettings,
+    registries=st.just({"default": REGISTRY_URI}),
+    allow_code_execution=st.booleans(),
+    cache=st.none() | st.just(CACHE),
 )
 digests = optional(st.just(DIGEST))
+compared = st.builds(Compared, st.builds(Pinned, revisions, digests), st.none() | st.builds(Pinned, revisions, digests))
+
+
+def _check(preset: JobPreset, claim: str | None, **fields: object) -> Job:
+    options = {"segmentBy": "country"} if preset is JobPreset.FAIRNESS else {}
+    data = {"data": "/data/rows.csv"} if claim is not None and preset is not JobPreset.SCHEMA_COMPATIBILITY else {}
+    return Job(preset=preset, options=options | data, data_claim=claim if data else None, **fields)
+
+
+check_visits = st.builds(
+    GateVisit,
+    dns_label,
+    st.builds(
+        _check,
+        st.sampled_from(JobPreset),
+        optional(dns_label),
+        env=optional(env),
+        resources=optional(resources),
+        deadline_seconds=st.integers(1, 86400),
+    ),
+    dns_label,
+    st.integers(0, 2**50),
+)
 gate_visits = st.builds(
     GateVisit,
     dns_label,

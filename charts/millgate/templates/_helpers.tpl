@@ -62,6 +62,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if not .Values.config.defaultServingImage -}}
 {{- $config = omit $config "defaultServingImage" -}}
 {{- end -}}
+{{- if not .Values.config.modelCache.claimName -}}
+{{- $config = omit $config "modelCache" -}}
+{{- end -}}
 {{- $config = set $config "watchNamespaces" .Values.scope.namespaces -}}
 {{- $config = set $config "lease" (dict "name" (include "millgate.fullname" .)) -}}
 {{- toYaml $config }}

@@ -55,6 +55,25 @@ class KeyedBy:
         return items
 
 
+@dataclass(frozen=True)
+class Without:
+    """A list whose items never have this field: it stands neither in their schema nor in its rules.
+
+    A rule of the list's owner refuses what would need it. Its schema would be repeated otherwise, and a CRD is bounded.
+    """
+
+    field: str
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        made = handler(schema)
+        item = dict(handler.resolve_ref_schema(made["items"]))
+        item["properties"] = {name: part for name, part in item["properties"].items() if name != self.field}
+        item["x-kubernetes-validations"] = [
+            rule for rule in item["x-kubernetes-validations"] if f"self.{self.field}" not in rule["rule"]
+        ]
+        return made | {"items": item}
+
+
 class SpecModel(BaseModel):
     """A part of `spec`: an unknown field is an error, never ignored."""
 

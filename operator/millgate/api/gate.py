@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from millgate.api.base import DnsLabel, KeyedBy, Rule, SignedDecimal, SpecModel
+from millgate.api.base import DnsLabel, Rule, SignedDecimal, SpecModel
 from millgate.api.compare import Compare
-from millgate.api.server import EnvVar, ImageReference, Resources
+from millgate.api.job import Job
 
 
 class Query(SpecModel):
@@ -42,30 +42,6 @@ class Query(SpecModel):
             lambda query: query.min is None or query.max is None or Decimal(query.min) <= Decimal(query.max),
         ),
     )
-
-
-class Job(SpecModel):
-    """Does this container say that the candidate is good? Exit 0 passes, 1 fails, 75 cannot tell."""
-
-    image: Annotated[
-        ImageReference,
-        Field(description="The image; must begin with a prefix that the operator's configuration allows."),
-    ]
-    command: Annotated[
-        tuple[Annotated[str, StringConstraints(max_length=4096)], ...] | None,
-        Field(max_length=64, description="Replaces the image's entrypoint."),
-    ] = None
-    args: Annotated[
-        tuple[Annotated[str, StringConstraints(max_length=4096)], ...] | None,
-        Field(max_length=64, description="Arguments of the entrypoint."),
-    ] = None
-    env: Annotated[
-        tuple[EnvVar, ...] | None, Field(max_length=64, description="Environment variables."), KeyedBy("name")
-    ] = None
-    resources: Annotated[Resources | None, Field(description="Compute resources of the pod.")] = None
-    deadline_seconds: Annotated[
-        int, Field(ge=1, le=86400, description="A Job that runs longer cannot tell (`JobDeadlineExceeded`).")
-    ] = 600
 
 
 class GateType(StrEnum):

@@ -27,6 +27,7 @@ ANNOTATION_ATTEMPT = f"{GROUP}/attempt"  # of a preflight Job
 ANNOTATION_GATE = f"{GROUP}/gate"  # of a gate's Job, as the two below
 ANNOTATION_STEP = f"{GROUP}/step"
 ANNOTATION_VISIT = f"{GROUP}/visit"
+ANNOTATION_CHECK = f"{GROUP}/check"  # and of one with a preset: as the serving image calls it
 
 # The CRD sees to it. A hash has 10 characters, so every name below keeps within the 63 of a label.
 NAME_MAX_LENGTH = 40

@@ -1,11 +1,14 @@
 """`spec.server`: the pods that serve a model, as an allow-list. Jobs of gates share its environment and resources."""
 
+import re
+from collections.abc import Sequence
 from enum import StrEnum
+from itertools import permutations
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from millgate.api.base import KeyedBy, Quantity, Rule, SpecModel, amount
+from millgate.api.base import DnsLabel, KeyedBy, Quantity, Rule, SpecModel, amount
 
 EnvName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -20,6 +23,12 @@ LabelKey = Annotated[
     ),
 ]
 LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+# Where no image has code of its own that could be replaced, and Millgate mounts nothing. Without '.', '..', empty parts
+# or an end in '/': two paths are one folder only if they are one text.
+FolderPath = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=256, pattern=r"^/(etc/millgate|mnt)(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$"),
+]
 ImageReference = Annotated[
     str,
     StringConstraints(min_length=1, max_length=512, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$"),
@@ -33,8 +42,8 @@ class KeySelector(SpecModel):
     key: Annotated[KeyName, Field(description="The key whose value is taken.")]
 
 
-class EnvVar(SpecModel):
-    """An environment variable of the model server."""
+class Variable(SpecModel):
+    """An environment variable."""
 
     name: Annotated[EnvName, Field(description="The name of the variable.")]
     value: Annotated[str | None, StringConstraints(max_length=4096), Field(description="The value as it stands.")] = (
@@ -47,16 +56,71 @@ class EnvVar(SpecModel):
         KeySelector | None, Field(description="Take the value from a ConfigMap of the same namespace.")
     ] = None
 
-    rules: ClassVar = (
+    rules: ClassVar[Sequence[Rule]] = (
         Rule(
             "[has(self.value), has(self.secretKeyRef), has(self.configMapKeyRef)].filter(x, x).size() == 1",
             "exactly one of `value`, `secretKeyRef` or `configMapKeyRef` must be specified",
             lambda env: [env.value, env.secret_key_ref, env.config_map_key_ref].count(None) == 2,
         ),
+    )
+
+
+class EnvVar(Variable):
+    """An environment variable of a job."""
+
+    rules: ClassVar[Sequence[Rule]] = (
+        *Variable.rules,
         Rule(
             "!self.name.startsWith('MILLGATE_')",
             "`name` must not start with 'MILLGATE_': these variables are set by Millgate",
             lambda env: not env.name.startswith("MILLGATE_"),
+        ),
+    )
+
+
+# What the operator says on a pod: which model, which bytes, what may run. All else are settings of the serving image.
+_SET_BY_MILLGATE = (
+    "^MILLGATE_(ALLOW|CACHE_DIR|CACHE_GIB|CANDIDATE|CHECK|DRAIN|FETCH|GIT|IMAGE|MODEL|NAME|PORT|REVISION|STABLE|STEP"
+    "|TERMINATION)"
+)
+
+# By these a file becomes code, which the operator's configuration may forbid.
+MAKE_CODE = "^(GCONV_PATH$|LD_|OPENSSL_|PATH$|PYTHON)"
+MAKE_CODE_TOLD = "`env` must have none of GCONV_PATH, LD_…, OPENSSL_…, PATH, PYTHON… beside"
+
+
+def makes_code(env: Sequence[Variable]) -> bool:
+    return any(re.match(MAKE_CODE, variable.name) for variable in env)
+
+
+class ServerVariable(Variable):
+    """An environment variable of the model server: its own, or a setting of the serving image."""
+
+    rules: ClassVar[Sequence[Rule]] = (
+        *Variable.rules,
+        Rule(
+            f"!self.name.matches('{_SET_BY_MILLGATE}')",
+            "`name` must be none of the variables that are set by Millgate, which say what is served",
+            lambda env: re.match(_SET_BY_MILLGATE, env.name) is None,
+        ),
+    )
+
+
+class Files(SpecModel):
+    """A Secret or ConfigMap whose keys are files for the model server. A change of its content is seen in them."""
+
+    name: Annotated[DnsLabel, Field(max_length=32, description="Names the entry.")]
+    mount_path: Annotated[
+        FolderPath, Field(description="A folder in /etc/millgate or /mnt, in which each key is a file, read-only.")
+    ]
+    secret_name: Annotated[ObjectName | None, Field(description="A Secret of the same namespace.")] = None
+    config_map_name: Annotated[ObjectName | None, Field(description="A ConfigMap of the same namespace.")] = None
+
+    rules: ClassVar[Sequence[Rule]] = (
+        Rule(
+            "has(self.secretName) != has(self.configMapName)",
+            "exactly one of `secretName` or `configMapName` must be specified",
+            lambda files: (files.secret_name is None) != (files.config_map_name is None),
         ),
     )
 
@@ -156,7 +220,14 @@ class Server(SpecModel):
         Field(max_length=64, description="Arguments of the image's entrypoint."),
     ] = None
     env: Annotated[
-        tuple[EnvVar, ...] | None, Field(max_length=64, description="Environment variables."), KeyedBy("name")
+        tuple[ServerVariable, ...] | None,
+        Field(max_length=64, description="Environment variables; `MILLGATE_…` are settings of the serving image."),
+        KeyedBy("name"),
+    ] = None
+    files: Annotated[
+        tuple[Files, ...] | None,
+        Field(max_length=8, description="Secrets and ConfigMaps as files, for example API keys or a certificate."),
+        KeyedBy("name"),
     ] = None
     port: Annotated[
         Annotated[int, Field(ge=1024, le=65535)] | None,
@@ -189,3 +260,21 @@ class Server(SpecModel):
         Annotated[int, Field(ge=0, le=600)] | None,
         Field(description="How long a stopping pod goes on accepting requests; 15 when left out."),
     ] = None
+
+    rules: ClassVar[Sequence[Rule]] = (
+        Rule(
+            "!has(self.files) || self.files.all(one, self.files.filter(other, "
+            "(one.mountPath + '/').startsWith(other.mountPath + '/')).size() == 1)",
+            "`mountPath` of one of the `files` must be neither that of another one nor inside it",
+            lambda server: _are_apart([files.mount_path for files in server.files or ()]),
+        ),
+        Rule(
+            f"!has(self.files) || !has(self.env) || !self.env.exists(one, one.name.matches('{MAKE_CODE}'))",
+            f"{MAKE_CODE_TOLD} `files`: they make code of files",
+            lambda server: server.files is None or not makes_code(server.env or ()),
+        ),
+    )
+
+
+def _are_apart(paths: Sequence[str]) -> bool:
+    return not any(f"{one}/".startswith(f"{other}/") for one, other in permutations(paths, 2))

@@ -11,18 +11,32 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from millgate.api.base import DnsLabel, KeyedBy, PositiveDecimal, Rule, SpecModel
+from millgate.api.base import DnsLabel, KeyedBy, PositiveDecimal, Rule, SpecModel, Without
 from millgate.api.compare import Compare, ComparePreset, Reference, Statistic
-from millgate.api.gate import Gate, GateType, Job, OnFail, Query
-from millgate.api.server import EnvVar, KeySelector, ResourceList, Resources, Server, Toleration, TopologySpread
+from millgate.api.gate import Gate, GateType, OnFail, Query
+from millgate.api.job import Job, JobPreset
+from millgate.api.server import (
+    EnvVar,
+    Files,
+    KeySelector,
+    ResourceList,
+    Resources,
+    Server,
+    ServerVariable,
+    Toleration,
+    TopologySpread,
+    Variable,
+)
 
 __all__ = [
     "Compare",
     "ComparePreset",
     "EnvVar",
+    "Files",
     "Gate",
     "GateType",
     "Job",
+    "JobPreset",
     "KeySelector",
     "Model",
     "ModelDeploymentSpec",
@@ -35,6 +49,7 @@ __all__ = [
     "Resources",
     "Rollout",
     "Server",
+    "ServerVariable",
     "Statistic",
     "Step",
     "Strategy",
@@ -42,6 +57,7 @@ __all__ = [
     "TopologySpread",
     "Traffic",
     "TrafficType",
+    "Variable",
 ]
 
 
@@ -190,6 +206,7 @@ class Rollout(SpecModel):
         tuple[Gate, ...] | None,
         Field(max_length=16, description="Guardrails: judged in every step that sends live traffic."),
         KeyedBy("name"),
+        Without("job"),
     ] = None
     false_rollback_budget: Annotated[
         PositiveDecimal,

@@ -44,6 +44,7 @@ class Track(StatusModel):
         str | None,
         Field(description="The model's content, pinned by its first preflight; every pod verifies it."),
     ] = None
+    fingerprint: Annotated[str | None, Field(description="Tells which file of that content has changed.")] = None
     run_id: Annotated[str | None, Field(description="The MLflow run that made the model.")] = None
     git_commit: Annotated[str | None, Field(description="The commit of the training code.")] = None
     dataset_digest: Annotated[str | None, Field(description="MLflow's label of the training data.")] = None

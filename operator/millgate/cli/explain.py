@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from millgate.cli.commands import CommandError, Options, connection, serialise, view_of
+from millgate.cli.explain_jobs import told_by_jobs
 from millgate.cli.explain_page import as_json, page
 from millgate.cli.explain_replay import GateCourse, Past, ReplayError, past_of, replay
 from millgate.cli.verbs import Exit
@@ -27,34 +28,40 @@ class Question:
 
 
 def explain(options: Options, question: Question) -> Exit:
-    if question.prometheus_url is None:
-        raise CommandError("where is Prometheus? Give --prometheus URL, or set MILLGATE_PROMETHEUS_URL")
     try:
-        return asyncio.run(_explain(options, question, question.prometheus_url))
+        return asyncio.run(_explain(options, question))
     except ReplayError as error:
         raise CommandError(str(error)) from error
 
 
-async def _explain(options: Options, question: Question, url: str) -> Exit:
+async def _explain(options: Options, question: Question) -> Exit:
     async with connection(options) as (api, namespace):
         view = await view_of(api, namespace, question.name)
     past = past_of(view, question.revision, datetime.now(UTC))
-    metrics = Prometheus(url, headers=authorisation(os.environ))
-    try:
-        courses = await replay(EvidenceReader(metrics, scrape_interval_seconds=question.scrape_interval_seconds), past)
-    finally:
-        metrics.close()
+    told = told_by_jobs(past)
+    enough = {course.name for course in told} | ({None} if told and question.prometheus_url is None else set())
+    courses = told if question.gate in enough else (*told, *await _replayed(question, past))
     _show(options, view, past, _wanted(courses, question.gate), with_plot=question.plot)
     return Exit.OK
 
 
+async def _replayed(question: Question, past: Past) -> tuple[GateCourse, ...]:
+    if question.prometheus_url is None:
+        raise CommandError("where is Prometheus? Give --prometheus URL, or set MILLGATE_PROMETHEUS_URL")
+    metrics = Prometheus(question.prometheus_url, headers=authorisation(os.environ))
+    try:
+        return await replay(EvidenceReader(metrics, scrape_interval_seconds=question.scrape_interval_seconds), past)
+    finally:
+        metrics.close()
+
+
 def _wanted(courses: tuple[GateCourse, ...], gate: str | None) -> tuple[GateCourse, ...]:
     if not courses:
-        raise ReplayError("no gate of this rollout reads metrics, or none has been looked at yet")
+        raise ReplayError("no gate of this rollout reads metrics or has a Job, or none has been looked at yet")
     found = tuple(course for course in courses if gate in (None, course.name))
     if not found:
         names = ", ".join(course.name for course in courses)
-        raise ReplayError(f"no gate '{gate}' was judged by metrics in this rollout; there are: {names}")
+        raise ReplayError(f"no gate '{gate}' was judged in this rollout; there are: {names}")
     return found
 
 

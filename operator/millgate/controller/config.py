@@ -46,6 +46,9 @@ defaultServingImage: registry.example/millgate/serving:0.1.0
 allowedImagePrefixes:                   # a prefix ends where a name ends: at '/', ':' or '@'. '*' allows all
 - registry.example/ml/
 allowCodeExecution: false               # whether pods may load models that run code of the model (pickle)
+modelCache:                             # pods fetch a model once for all that mount the same volume
+  claimName: millgate-models            # a PersistentVolumeClaim of this name in each namespace with models
+  gibibytes: 20                         # how much of it models may take
 watchNamespaces: []                     # all namespaces when empty
 """
 
@@ -87,6 +90,13 @@ class RegistryConfig(_Part):
     @property
     def pods_uri(self) -> str:
         return str(self.serving_uri or self.uri).rstrip("/")
+
+
+class ModelCacheConfig(_Part):
+    """A volume for fetched models, by the name that its PersistentVolumeClaim has in each namespace."""
+
+    claim_name: DnsLabel
+    gibibytes: Annotated[float, Field(gt=0, le=1_000_000)] = 20.0
 
 
 class LeaseConfig(_Part):
@@ -138,6 +148,7 @@ class Config(BaseSettings):
     default_serving_image: Annotated[str, StringConstraints(min_length=1, max_length=512)] | None = None
     allowed_image_prefixes: tuple[Annotated[str, StringConstraints(min_length=1, max_length=512)], ...] = ()
     allow_code_execution: bool = False
+    model_cache: ModelCacheConfig | None = None
     watch_namespaces: tuple[DnsLabel, ...] = ()
     sweep_seconds: Annotated[float, Field(ge=1, le=86400)] = 300.0
     reconcile_timeout_seconds: Annotated[float, Field(ge=1, le=600)] = 60.0

@@ -4,20 +4,22 @@ The pod is read first: its container's exit code is known a second or more befor
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from millgate.api.conditions import Reason
-from millgate.api.names import ANNOTATION_ATTEMPT, ANNOTATION_GATE, ANNOTATION_STEP
+from millgate.api.names import ANNOTATION_ATTEMPT, ANNOTATION_CHECK, ANNOTATION_GATE, ANNOTATION_STEP
 from millgate.api.status import GateStatus, Verdict
+from millgate.controller.finding import Finding, as_text
 from millgate.controller.pods import condition, container_statuses, ending, is_deleted, pod_problem
-from millgate.controller.words import LastWords, last_words
+from millgate.controller.words import LastWords, last_words, one_line
 from millgate.rollout.snapshot import JobReport
 
 Json = dict[str, Any]
 
 PASSED, FAILED, CANNOT_TELL = 0, 1, 75
+_SAID = {PASSED: "Pass", FAILED: "Fail"}
 # 128 + SIGKILL and 128 + SIGTERM: somebody ended the container, which says nothing about the model.
 _ENDED_FROM_OUTSIDE = frozenset({137, 143})
 _DISRUPTED = frozenset(
@@ -28,13 +30,14 @@ _REMOVED = "its pod was removed before it ended"
 
 @dataclass(frozen=True)
 class _End:
-    """How it ended: `exit_code` is None while it has not."""
+    """How it ended: `exit_code` is None while it has not. `gone`: with its pod, and what that said."""
 
     exit_code: int | None
     reason: Reason | None = None
     message: str = ""
     words: LastWords = field(default_factory=LastWords)
     time: datetime | None = None
+    gone: bool = False
 
 
 def preflight_report(job: Json, pods: Sequence[Json]) -> JobReport:
@@ -52,21 +55,43 @@ def preflight_report(job: Json, pods: Sequence[Json]) -> JobReport:
         reason, message = reason or end.words.reason or Reason.JOB_CANNOT_TELL, end.words.message or message
     elif code is not None and code != PASSED:
         code = CANNOT_TELL if code in _ENDED_FROM_OUTSIDE and reason is not Reason.OUT_OF_MEMORY else FAILED
-    return JobReport(exit_code=code, reason=reason, message=message, digest=end.words.digest, attempt=attempt)
+    digest, fingerprint = end.words.digest, end.words.fingerprint
+    return JobReport(
+        exit_code=code, reason=reason, message=message, digest=digest, fingerprint=fingerprint, attempt=attempt
+    )
 
 
 def gate_verdict(job: Json, pods: Sequence[Json]) -> GateStatus:
     """Promise `no-data-is-no-verdict`: only the exit codes 0 and 1 are verdicts, everything else cannot tell."""
-    end = _end_of(job, pods)
+    end = _heard(_end_of(job, pods), _annotation(job, ANNOTATION_CHECK))
     verdict, reason, message = _judged(end)
+    finding = end.words.finding or Finding("", "")
     return GateStatus(
         name=_annotation(job, ANNOTATION_GATE),
         step=_annotation(job, ANNOTATION_STEP),
         verdict=verdict,
         reason=reason,
         message=message,
+        value=as_text(finding.candidate),
+        reference=as_text(finding.stable),
+        limit=as_text(finding.limit),
+        samples=finding.samples,
         last_check_time=end.time,
     )
+
+
+def _heard(end: _End, check: str) -> _End:
+    """A check must say what it found: an image that does not know it may well end with 0 or 1 all the same.
+
+    Once its pod is gone the exit code has to do.
+    """
+    finding = end.words.finding
+    if not check or end.gone or end.exit_code not in _SAID:
+        return end
+    if finding is not None and (finding.check, finding.verdict) == (check, _SAID[end.exit_code]):
+        return end
+    said = f"the image ended with {end.exit_code} and gave no verdict of its check '{check}'"
+    return replace(end, exit_code=CANNOT_TELL, reason=Reason.JOB_CANNOT_TELL, words=LastWords(one_line(said)))
 
 
 def _judged(end: _End) -> tuple[Verdict, Reason, str]:
@@ -79,7 +104,8 @@ def _judged(end: _End) -> tuple[Verdict, Reason, str]:
     if end.exit_code == FAILED:
         return Verdict.FAIL, Reason.JOB_FAILED, end.words.message or end.message
     if end.exit_code == CANNOT_TELL:
-        return Verdict.INCONCLUSIVE, end.reason or Reason.JOB_CANNOT_TELL, end.words.message or end.message
+        reason = end.reason or end.words.reason or Reason.JOB_CANNOT_TELL
+        return Verdict.INCONCLUSIVE, reason, end.words.message or end.message
     reason = Reason.OUT_OF_MEMORY if end.reason is Reason.OUT_OF_MEMORY else Reason.JOB_CANNOT_TELL
     return Verdict.INCONCLUSIVE, reason, f"none of 0, 1 and 75: {end.message}"
 
@@ -107,7 +133,7 @@ def _end_of(job: Json, pods: Sequence[Json]) -> _End:
 def _gone_after_success(job: Json, complete: Json) -> _End:
     """The pod is gone, and with it what it said. A gate needs no more than the exit code; a digest is lost."""
     if _annotation(job, ANNOTATION_GATE):
-        return _End(PASSED, time=_transition(complete))
+        return _End(PASSED, time=_transition(complete), gone=True)
     return _End(CANNOT_TELL, Reason.JOB_CANNOT_TELL, "its pod was removed before its result was read")
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from millgate.api.spec import ModelDeploymentSpec
 from millgate.api.status import Stage, Status
 from millgate.controller.observe import Observation, observe
 from millgate.controller.observer import Observer, Visit
+from millgate.controller.peaks import Peaks
 from millgate.controller.perform import perform
 from millgate.controller.resolver import Resolver
 from millgate.controller.status_writer import refused_spec, status_of, write_status
@@ -22,12 +24,12 @@ from millgate.kube.api import MODEL_DEPLOYMENT, Json, KubeApi, KubeError
 from millgate.kube.events import EventWriter, Note
 from millgate.rollout.core import plan
 from millgate.rollout.plan import Action, Event, Plan
-from millgate.rollout.snapshot import Problem, Snapshot
+from millgate.rollout.snapshot import Problem
 from millgate.workload.settings import WorkloadSettings
 
 logger = logging.getLogger(__name__)
 
-# Neither a ServiceAccount nor an object of somebody else is watched: it is looked at again while it is in the way.
+# None of ServiceAccounts, events of pods and objects of others is watched: they are looked at again while in the way.
 _RECHECK_SECONDS = 15.0
 _RECHECKED = frozenset({Reason.REF_NOT_FOUND, Reason.REF_NOT_PERMITTED})
 
@@ -46,6 +48,7 @@ class Outside:
     events: EventWriter
     telemetry: Telemetry
     settings: WorkloadSettings
+    peaks: Peaks = field(default_factory=Peaks)
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
 
@@ -78,6 +81,7 @@ class Reconciler:
         self._late_failures.pop(key, None)
         self._outside.resolver.forget(key)
         self._outside.observer.forget(key)
+        self._outside.peaks.forget(key)
         self._outside.telemetry.forget(key)
 
     async def _bring_about(self, key: Key, cr: Json, spec: ModelDeploymentSpec) -> float | None:
@@ -106,14 +110,15 @@ class Reconciler:
             self._remember(key, failure)
         if failure is not None:
             raise WriteRefusedError(failure.message)
-        return 0.0 if late_failure is not None else _soonest(planned, observation.snapshot)
+        return 0.0 if late_failure is not None else _soonest(planned, observation)
 
     async def _perform(self, actions: Sequence[Action], observation: Observation) -> Problem | None:
         """In order, up to the first that fails."""
+        peak = partial(self._outside.peaks.known, (observation.parent.namespace, observation.parent.name))
         for action in actions:
             kind = type(action).__name__
             try:
-                await perform(self._outside.api, action, observation, self._outside.settings)
+                await perform(self._outside.api, action, observation, self._outside.settings, peak)
             except KubeError as error:
                 self._outside.telemetry.performed(kind, "error")
                 logger.warning(
@@ -154,9 +159,11 @@ class Reconciler:
             self._late_failures.pop(key, None)
 
 
-def _soonest(planned: Plan, snapshot: Snapshot) -> float | None:
-    seconds, problem = planned.requeue_after_seconds, snapshot.target.problem
-    if snapshot.conflict is not None or (problem is not None and problem.reason in _RECHECKED):
+def _soonest(planned: Plan, observation: Observation) -> float | None:
+    seconds, snapshot = planned.requeue_after_seconds, observation.snapshot
+    problem = snapshot.target.problem
+    in_the_way = snapshot.conflict is not None or observation.awaits_files
+    if in_the_way or (problem is not None and problem.reason in _RECHECKED):
         return min(_RECHECK_SECONDS, seconds if seconds is not None else _RECHECK_SECONDS)
     return seconds
 

@@ -35,6 +35,7 @@ from millgate.api.revision import Revision
 from millgate.api.spec import ModelDeploymentSpec, TrafficType
 from millgate.api.status import GateStatus, Status, StepRecord
 from millgate.controller.jobs import gate_verdict, preflight_report
+from millgate.controller.mounts import awaits_files, with_missing
 from millgate.controller.pods import condition, is_deleted, pod_facts
 from millgate.controller.words import one_line
 from millgate.kube.api import DEPLOYMENT, JOB, POD, SERVICE, Kind, KubeApi
@@ -53,12 +54,14 @@ PROVIDERS: Mapping[TrafficType, TrafficProvider] = {TrafficType.REPLICAS: Replic
 class Observation:
     """The Snapshot, and the objects of ours that it was made from, so that only what differs is written.
 
-    `objects`: by kind and name, those that this ModelDeployment owns; pods are not among them.
+    `objects`: by kind and name, those that this ModelDeployment owns; pods are not among them. `awaits_files`: a pod
+    waits for a Secret or ConfigMap, of which no watch tells anything.
     """
 
     snapshot: Snapshot
     parent: Parent
     objects: Mapping[ObjectName, Json]
+    awaits_files: bool = False
 
     def of_revision(self, kind: Kind, revision_hash: str) -> Sequence[Json]:
         of_kind = (obj for (found, _), obj in self.objects.items() if found == kind)
@@ -101,8 +104,12 @@ async def observe(
     """Raises KubeError, and pydantic's ValidationError where spec or status cannot be read."""
     parent = Parent.of(cr)
     found = await _labelled(api, parent)
+    waiting = any(awaits_files(pod) for pod in found.pods)
+    if waiting:
+        found = replace(found, pods=await with_missing(api, parent.namespace, found.pods))
     strangers = await _strangers(api, parent, _needed(parent, target), found.objects)
-    return _made_of(cr, found, strangers, Beside(target, verdicts, write_failure))
+    made = _made_of(cr, found, strangers, Beside(target, verdicts, write_failure))
+    return replace(made, awaits_files=waiting)
 
 
 def observation_of(cr: Json, found: Labelled, target: Target) -> Observation | None:

@@ -16,6 +16,7 @@ from millgate.api.conditions import Reason
 from millgate.api.names import baseline_hash, baseline_name, gate_job_name, preflight_job_name, workload_name
 from millgate.controller.compare import holds
 from millgate.controller.observe import PROVIDERS, Observation
+from millgate.controller.peaks import Peak, PeakOf, unmeasured
 from millgate.controller.pods import is_deleted
 from millgate.kube.api import DEPLOYMENT, JOB, SERVICE, Conflict, Kind, KubeApi, KubeError
 from millgate.rollout.plan import (
@@ -30,6 +31,7 @@ from millgate.rollout.plan import (
     Scale,
     StopJobs,
 )
+from millgate.workload.checks import Compared, Pinned, asks_for_peak, check_job
 from millgate.workload.jobs import GateVisit, gate_job, preflight_job
 from millgate.workload.revision import baseline_deployment, deployment, revision_service
 from millgate.workload.settings import UnknownRegistryError, WorkloadSettings
@@ -45,17 +47,22 @@ class RefusedAction(KubeError):  # noqa: N818 - named as what it is
     """Millgate itself cannot make the object. `reason` is the one for conditions."""
 
 
-async def perform(api: KubeApi, action: Action, observation: Observation, settings: WorkloadSettings) -> None:
-    """Raises KubeError; the action holds when it returns, or will when the objects in the way have been deleted."""
+async def perform(
+    api: KubeApi, action: Action, observation: Observation, settings: WorkloadSettings, peak: PeakOf = unmeasured
+) -> None:
+    """Raises KubeError; the action holds when it returns, or will when the objects in the way have been deleted, or
+    when the peak that a benchmark waits for is known.
+    """
     try:
-        await _Performer(api, observation, settings).perform(action)
+        await _Performer(api, observation, settings, peak).perform(action)
     except UnknownRegistryError as error:
         raise RefusedAction(0, Reason.UNKNOWN_REGISTRY, str(error)) from error
 
 
 class _Performer:
-    def __init__(self, api: KubeApi, observation: Observation, settings: WorkloadSettings) -> None:
+    def __init__(self, api: KubeApi, observation: Observation, settings: WorkloadSettings, peak: PeakOf) -> None:
         self._api = api
+        self._peak = peak
         self._observation = observation
         self._settings = settings
         self._parent = observation.parent
@@ -91,10 +98,9 @@ class _Performer:
         """The Deployment first: its pods take longest."""
         name = workload_name(self._parent.name, action.revision.hash)
         if self._found(DEPLOYMENT, name) is None:
-            await self._create(
-                DEPLOYMENT,
-                deployment(self._parent, action.revision, action.digest, action.replicas, self._settings),
-            )
+            revision, digest, fingerprint = action.revision, action.digest, action.fingerprint
+            made = deployment(self._parent, revision, digest, action.replicas, self._settings, fingerprint)
+            await self._create(DEPLOYMENT, made)
         else:
             await self._scale(name, action.replicas)
         await self._put(SERVICE, revision_service(self._parent, action.revision.hash))
@@ -129,11 +135,19 @@ class _Performer:
             )
 
     async def _run_gate(self, action: RunGateJob) -> None:
-        gate = action.gate
-        name = gate_job_name(self._parent.name, action.revision.hash, gate.name, action.step, action.visit)
-        if gate.job is not None and self._found(JOB, name) is None:
-            asked = GateVisit(gate.name, gate.job, action.step, action.visit)
-            await self._create(JOB, gate_job(self._parent, action.revision, action.stable_hash, asked))
+        gate, parent = action.gate, self._parent
+        name = gate_job_name(parent.name, action.revision.hash, gate.name, action.step, action.visit)
+        if gate.job is None or self._found(JOB, name) is not None:
+            return
+        asked = GateVisit(gate.name, gate.job, action.step, action.visit)
+        if gate.job.preset is None:
+            await self._create(JOB, gate_job(parent, action.revision, action.stable_hash, asked))
+            return
+        peak = self._peak(action.visit) if asks_for_peak(gate.job) else Peak()
+        if peak is not None:
+            stable = Pinned(action.stable, action.stable_digest) if action.stable is not None else None
+            compared = Compared(Pinned(action.revision, action.digest), stable)
+            await self._create(JOB, check_job(parent, compared, asked, self._settings, peak.requests_per_second))
 
     async def _put(self, kind: Kind, wanted: Json) -> None:
         """Create or server-side apply."""

@@ -19,6 +19,8 @@ _IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
     | {"RegistryUnavailable", "SignatureValidationFailed"}
 )
+# FailedMount is no word of the kubelet for a container: millgate.controller.mounts puts it there.
+_NOT_FOUND = frozenset({"CreateContainerConfigError", "FailedMount"})
 _NOT_STARTED = frozenset({"CreateContainerError", "RunContainerError", "PreCreateHookError", "PostStartHookError"})
 _PULL_DETAIL = "ErrImagePull: "
 
@@ -101,7 +103,7 @@ def _container_problem(status: Json) -> Problem | None:
     word, message = waiting.get("reason", ""), waiting.get("message", "")
     if word in _IMAGE:
         return Problem(Reason.IMAGE_PULL_FAILED, _pull_message(status.get("image", ""), word, message))
-    if word == "CreateContainerConfigError":
+    if word in _NOT_FOUND:
         return Problem(Reason.REF_NOT_FOUND, one_line(message))
     if word in _NOT_STARTED:
         return Problem(Reason.CONTAINER_CRASHED, one_line(f"{word}: {message}"))

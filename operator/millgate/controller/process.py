@@ -14,7 +14,7 @@ from millgate.controller.hints import WARM_UP_SECONDS, Hint, Hints
 from millgate.controller.http import Health, ProbeServer
 from millgate.controller.loop import Outside, Reconciler
 from millgate.controller.observer import Observer
-from millgate.controller.outside import evidence_reader, registries, workload_settings
+from millgate.controller.outside import evidence_reader, peaks, registries, workload_settings
 from millgate.controller.pump import Pump, list_keys
 from millgate.controller.resolver import Resolver
 from millgate.controller.survey import Surveyor, sweep
@@ -115,7 +115,8 @@ class Operator:
             clock=lambda: datetime.now(UTC),
         )
         events = EventWriter(api, identity())
-        outside = Outside(api, resolver, observer, events, telemetry, workload_settings(config))
+        rates = peaks(config, wake=queue.add)
+        outside = Outside(api, resolver, observer, events, telemetry, workload_settings(config), rates)
         pump = Pump(
             queue,
             Reconciler(outside).reconcile,
@@ -130,6 +131,7 @@ class Operator:
         await self._ended.wait()
         self._health.ready = "stopping"
         observer.close()
+        rates.close()
         if self._health.pump is not None:
             self._health.pump.cancel()
         # Without the lease nothing may be finished any more.

@@ -15,7 +15,8 @@ from typing import Protocol
 from millgate.api.conditions import Reason
 from millgate.api.names import LABEL_ALLOW_USE
 from millgate.api.revision import ModelIdentity, revision_of
-from millgate.api.spec import Model, ModelDeploymentSpec, ModelSource
+from millgate.api.server import MAKE_CODE_TOLD, makes_code
+from millgate.api.spec import Job, Model, ModelDeploymentSpec, ModelSource
 from millgate.api.status import Resolution
 from millgate.controller.config import Config
 from millgate.controller.telemetry import Key, Telemetry
@@ -88,7 +89,8 @@ class Resolver:
 
         Raises KubeError when a ServiceAccount has to be read and cannot be.
         """
-        problem = self._image_problem(spec) or _query_problem(key, spec) or await self._account_problem(key, spec)
+        problem = self._image_problem(spec) or _code_problem(spec) or _query_problem(key, spec)
+        problem = problem or await self._account_problem(key, spec)
         if problem is not None:
             self.forget(key)
             return Target(problem=problem, permanent=True)
@@ -216,6 +218,18 @@ class Resolver:
         return seconds if model.alias is not None else seconds * _VERSION_POLLS
 
 
+def _code_problem(spec: ModelDeploymentSpec) -> Problem | None:
+    """The pod of a check has the server's files, and the variables of its gate beside the server's.
+
+    No rule of the CRD, which is too dear for a list within lists.
+    """
+    presets = [job for job in _jobs(spec) if job.preset is not None]
+    if not spec.server.files or not any(makes_code(job.env or ()) for job in presets):
+        return None
+    message = f"{MAKE_CODE_TOLD} `preset` where the server has `files`: they make code of files"
+    return Problem(Reason.INVALID_SPEC, message)
+
+
 def _query_problem(key: Key, spec: ModelDeploymentSpec) -> Problem | None:
     """A query that may not be asked is told at once, and not when its step begins."""
     message = query_problem(*key, spec)
@@ -229,7 +243,8 @@ def _says(answer: Answer) -> str:
 
 def _images(spec: ModelDeploymentSpec) -> list[str]:
     """Every image that the spec names."""
-    images = [spec.server.image] if spec.server.image is not None else []
-    for step in spec.rollout.steps or ():
-        images += [gate.job.image for gate in step.gates or () if gate.job is not None]
-    return images
+    return [image for image in (spec.server.image, *(job.image for job in _jobs(spec))) if image is not None]
+
+
+def _jobs(spec: ModelDeploymentSpec) -> list[Job]:
+    return [gate.job for step in spec.rollout.steps or () for gate in step.gates or () if gate.job is not None]

@@ -9,7 +9,9 @@ from typing import TypeVar
 
 from millgate.gates.counters import NOTHING, TAG, Arm, Deltas, Key, family_of
 
-OWN_LABELS = frozenset({"__name__", "model", "version", "revision", "code", "le", "output", "feature", "category"})
+OWN_LABELS = frozenset(
+    {"__name__", "model", "version", "revision", "code", "le", "output", "feature", "category", "segment"}
+)
 """The labels that the model server gives its series. All others say where a series was scraped."""
 SCRAPE_LABELS = frozenset(
     {"cluster", "container", "endpoint", "instance", "job", "monitor", "prometheus", "prometheus_replica", "replica"}

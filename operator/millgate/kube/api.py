@@ -161,10 +161,16 @@ class KubeApi:
             return None
 
     async def list(
-        self, kind: Kind, namespace: str | None = None, *, selector: str = "", resource_version: str | None = None
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        selector: str = "",
+        fields: str = "",
+        resource_version: str | None = None,
     ) -> list[Json]:
         """All objects, of all namespaces when none is given. `resource_version="0"` takes what a cache has."""
-        query = {"labelSelector": selector, "resourceVersion": resource_version or ""}
+        query = {"labelSelector": selector, "fieldSelector": fields, "resourceVersion": resource_version or ""}
         return [item async for item in self._pages(kind, namespace, query, accept=_JSON)]
 
     def each(self, kind: Kind, namespace: str | None = None, *, selector: str = "") -> AsyncIterator[Json]:

@@ -113,7 +113,7 @@ def _judge_preflight(draft: Draft, report: JobReport, rollout: RolloutStatus, no
         if candidate.digest is not None and candidate.digest != report.digest:
             changed = f"the registry holds {report.digest} where the first preflight saw {candidate.digest}"
             return moves.take_back_candidate(draft, guards.TakeBack(Reason.ARTIFACT_CHANGED, changed), now)
-        pinned = candidate.model_copy(update={"digest": report.digest})
+        pinned = candidate.model_copy(update={"digest": report.digest, "fingerprint": report.fingerprint})
         return (
             draft.with_status(candidate=pinned)
             .with_rollout(preflight_passed=True)

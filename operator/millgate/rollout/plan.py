@@ -16,6 +16,7 @@ class EnsureRevision:
     revision: Revision
     digest: str | None
     replicas: int
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,19 @@ class RunPreflight:
 
 @dataclass(frozen=True)
 class RunGateJob:
-    """The Job of a gate, for one visit of a step: `visit` is `names.visit_of(step_start_time)`."""
+    """The Job of a gate, for one visit of a step: `visit` is `names.visit_of(step_start_time)`.
+
+    Both models are fetched by a check of the image: `stable` is None where nobody knows any longer what it is made of.
+    """
 
     gate: Gate
     step: str
     revision: Revision
     stable_hash: str | None
     visit: int
+    digest: str | None = None
+    stable: Revision | None = None
+    stable_digest: str | None = None
 
 
 @dataclass(frozen=True)

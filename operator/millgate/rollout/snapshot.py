@@ -86,6 +86,7 @@ class JobReport:
     reason: Reason | None = None
     message: str = ""
     digest: str | None = None
+    fingerprint: str | None = None
     attempt: int = 0
 
 

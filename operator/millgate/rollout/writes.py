@@ -90,7 +90,8 @@ def _stepping(snapshot: Snapshot, status: Status) -> Writes:
         first += _ensure_stable(snapshot, stable)
     revision = _revision(snapshot, candidate)
     if revision is not None:
-        first.append(EnsureRevision(revision, candidate.digest, candidate_size(snapshot.spec, steps, index)))
+        size = candidate_size(snapshot.spec, steps, index)
+        first.append(EnsureRevision(revision, candidate.digest, size, candidate.fingerprint))
     first += _ensure_baseline(snapshot, status)
     if rollout.step_start_time is None:
         return Writes(tuple(first))
@@ -110,13 +111,22 @@ def _to_candidate(snapshot: Snapshot, stable: Track | None, candidate: Track, we
 
 
 def _gate_jobs(snapshot: Snapshot, status: Status, rollout: RolloutStatus, step: Step) -> tuple[Action, ...]:
-    revision = _revision(snapshot, status.candidate)
-    if revision is None or rollout.step_start_time is None:
+    candidate, stable = status.candidate, status.stable
+    revision = _revision(snapshot, candidate)
+    if candidate is None or revision is None or rollout.step_start_time is None:
         return ()
-    stable_hash = status.stable.hash if status.stable else None
     visit = visit_of(rollout.step_start_time)
     return tuple(
-        RunGateJob(gate, step.name, revision, stable_hash, visit)
+        RunGateJob(
+            gate,
+            step.name,
+            revision,
+            stable.hash if stable else None,
+            visit,
+            digest=candidate.digest,
+            stable=_revision(snapshot, stable),
+            stable_digest=stable.digest if stable else None,
+        )
         for gate in step.gates or ()
         if gate.type is GateType.JOB
     )
@@ -148,7 +158,9 @@ def _all_to(snapshot: Snapshot, track: Track) -> tuple[Action, ...]:
 def _ensure_stable(snapshot: Snapshot, stable: Track) -> tuple[Action, ...]:
     size = stable_size(snapshot.spec)
     revision = _revision(snapshot, stable)
-    return (EnsureRevision(revision, stable.digest, size),) if revision is not None else ()
+    if revision is None:
+        return ()
+    return (EnsureRevision(revision, stable.digest, size, stable.fingerprint),)
 
 
 def _ensure_baseline(snapshot: Snapshot, status: Status) -> tuple[Action, ...]:

@@ -1,5 +1,8 @@
-"""The Jobs of a revision: the preflight that checks its model before any pod serves it, and those of gates."""
+"""The Jobs of a revision: the preflight that checks its model before any pod serves it, and those of gates with an
+image of their own.
+"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +22,7 @@ from millgate.api.revision import Revision
 from millgate.api.spec import Job, Server
 from millgate.workload.parent import Parent, revision_labels
 from millgate.workload.pod import container, environment, pod_spec, resources
-from millgate.workload.revision import TEMPORARY_FOLDER, model_environment, model_folders
+from millgate.workload.revision import TEMPORARY_FOLDER, model_environment, model_folders, with_cache
 from millgate.workload.settings import WorkloadSettings
 
 Json = dict[str, Any]
@@ -49,12 +52,13 @@ def preflight_job(
         folders,
         restartPolicy="Never",
     )
+    pod = with_cache(pod, revision, settings)
     metadata = parent.metadata(
         preflight_job_name(parent.name, revision.hash, attempt),
         revision_labels(revision.hash, COMPONENT_PREFLIGHT),
         {ANNOTATION_ATTEMPT: str(attempt)},
     )
-    return _job(metadata, pod, startup_deadline_of(server))
+    return job_object(metadata, pod, startup_deadline_of(server))
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class GateVisit:
 
 
 def gate_job(parent: Parent, revision: Revision, stable_hash: str | None, asked: GateVisit) -> Json:
-    """Asks the candidate (and stable, where there is one) through the Services of the revisions."""
+    """An image of the user's, which asks the candidate (and stable, if there is one) through Services of their own."""
     job = asked.job
     own = {
         "MILLGATE_NAME": parent.name,
@@ -85,7 +89,7 @@ def gate_job(parent: Parent, revision: Revision, stable_hash: str | None, asked:
         Server(),
         container(
             COMPONENT_GATE,
-            job.image,
+            job.image or revision.image,
             environment(own, job.env or ()),
             folders,
             command=list(job.command or ()),
@@ -95,19 +99,24 @@ def gate_job(parent: Parent, revision: Revision, stable_hash: str | None, asked:
         folders,
         restartPolicy="Never",
     )
-    metadata = parent.metadata(
+    return job_object(gate_metadata(parent, revision, asked), pod, job.deadline_seconds)
+
+
+def gate_metadata(parent: Parent, revision: Revision, asked: GateVisit, more: Mapping[str, str] | None = None) -> Json:
+    """`more`: further annotations."""
+    own = {ANNOTATION_GATE: asked.gate, ANNOTATION_STEP: asked.step, ANNOTATION_VISIT: str(asked.visit)}
+    return parent.metadata(
         gate_job_name(parent.name, revision.hash, asked.gate, asked.step, asked.visit),
         revision_labels(revision.hash, COMPONENT_GATE),
-        {ANNOTATION_GATE: asked.gate, ANNOTATION_STEP: asked.step, ANNOTATION_VISIT: str(asked.visit)},
+        own | dict(more or {}),
     )
-    return _job(metadata, pod, job.deadline_seconds)
 
 
 def _url(parent: Parent, revision_hash: str) -> str:
     return f"http://{workload_name(parent.name, revision_hash)}.{parent.namespace}.svc"
 
 
-def _job(metadata: Json, pod: Json, deadline_seconds: int) -> Json:
+def job_object(metadata: Json, pod: Json, deadline_seconds: int) -> Json:
     """A verdict is asked for once: whether a Job that could not tell is tried again is the plan's decision."""
     return {
         "apiVersion": "batch/v1",

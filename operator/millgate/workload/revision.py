@@ -17,7 +17,7 @@ from millgate.api.names import (
 from millgate.api.revision import ModelIdentity, Revision
 from millgate.api.spec import ModelSource, TopologySpread
 from millgate.workload.parent import Parent, revision_labels, server_selector
-from millgate.workload.pod import container, environment, pod_spec, resources
+from millgate.workload.pod import USER_ID, container, environment, pod_spec, resources
 from millgate.workload.settings import UnknownRegistryError, WorkloadSettings
 
 Json = dict[str, Any]
@@ -25,17 +25,23 @@ Json = dict[str, Any]
 CONTAINER_NAME = "server"
 MODEL_FOLDER = "models"
 TEMPORARY_FOLDER = "tmp"
+CACHE_VOLUME = "cache"
 # After draining, requests in flight may take this long before the kubelet ends the server by force.
 GRACE_AFTER_DRAIN_SECONDS = 30
 PROBE_PERIOD_SECONDS = 1
 _SPREAD_OVER = {TopologySpread.NODE: "kubernetes.io/hostname", TopologySpread.ZONE: "topology.kubernetes.io/zone"}
 
 
-def deployment(
-    parent: Parent, revision: Revision, digest: str | None, replicas: int, settings: WorkloadSettings
+def deployment(  # noqa: PLR0913, PLR0917  # what a revision is, where it lies, and what the platform says
+    parent: Parent,
+    revision: Revision,
+    digest: str | None,
+    replicas: int,
+    settings: WorkloadSettings,
+    fingerprint: str | None = None,
 ) -> Json:
-    """Raises UnknownRegistryError."""
-    return _deployment(parent, _Pods(revision, digest, revision.hash), replicas, settings)
+    """`fingerprint`: by which a pod can name the file that is not what `digest` says. Raises UnknownRegistryError."""
+    return _deployment(parent, _Pods(revision, digest, revision.hash, fingerprint), replicas, settings)
 
 
 def baseline_deployment(
@@ -55,6 +61,7 @@ class _Pods:
     revision: Revision
     digest: str | None
     hash: str
+    fingerprint: str | None = None
 
 
 def _deployment(parent: Parent, pods: _Pods, replicas: int, settings: WorkloadSettings) -> Json:
@@ -117,6 +124,7 @@ def model_environment(revision: Revision, digest: str | None, settings: Workload
         "MILLGATE_MODEL_NAME": model.name,
         "MILLGATE_MODEL_VERSION": model.version,
         "MILLGATE_REVISION": revision.hash,
+        "MILLGATE_IMAGE": revision.image,
         "MILLGATE_PORT": str(port_of(server)),
         "MILLGATE_DRAIN_SECONDS": str(drain_seconds_of(server)),
         "MILLGATE_ALLOW_CODE_EXECUTION": str(settings.allow_code_execution).lower(),
@@ -127,16 +135,21 @@ def model_environment(revision: Revision, digest: str | None, settings: Workload
         own |= {
             "MILLGATE_MODEL_DIR": f"/{MODEL_FOLDER}",
             "MILLGATE_FETCH_DEADLINE_SECONDS": str(startup_deadline_of(server)),
-            "MLFLOW_TRACKING_URI": _tracking_uri(model, settings),
+            "MLFLOW_TRACKING_URI": tracking_uri(model, settings),
         }
+        if settings.cache is not None:
+            own |= {"MILLGATE_CACHE_DIR": f"/{CACHE_VOLUME}", "MILLGATE_CACHE_GIB": f"{settings.cache.gibibytes:g}"}
     if model.source_uri is not None:
         own["MILLGATE_MODEL_SOURCE"] = model.source_uri
     if digest is not None:
         own["MILLGATE_MODEL_DIGEST"] = digest
+    if model.git_commit is not None:
+        own["MILLGATE_GIT_COMMIT"] = model.git_commit
     return own
 
 
-def _tracking_uri(model: ModelIdentity, settings: WorkloadSettings) -> str:
+def tracking_uri(model: ModelIdentity, settings: WorkloadSettings) -> str:
+    """The model's registry as pods reach it. Raises UnknownRegistryError."""
     if model.registry not in settings.registries:
         raise UnknownRegistryError(model.registry)
     return settings.registries[model.registry]
@@ -145,6 +158,8 @@ def _tracking_uri(model: ModelIdentity, settings: WorkloadSettings) -> str:
 def _server_pod(parent: Parent, pods: _Pods, settings: WorkloadSettings) -> Json:
     revision, server, folders = pods.revision, pods.revision.server, model_folders(pods.revision)
     own = model_environment(revision, pods.digest, settings) | {"MILLGATE_REVISION": pods.hash}
+    if pods.fingerprint is not None:
+        own["MILLGATE_MODEL_FINGERPRINT"] = pods.fingerprint
     probes = {
         "startupProbe": _probe("/readyz", ceil(startup_deadline_of(server) / PROBE_PERIOD_SECONDS)),
         "readinessProbe": _probe("/readyz", failures=3),
@@ -152,7 +167,7 @@ def _server_pod(parent: Parent, pods: _Pods, settings: WorkloadSettings) -> Json
     if revision.model.source is ModelSource.MLFLOW:
         # Only /readyz is asked of a server that is not ours: one without /livez would be restarted for ever.
         probes["livenessProbe"] = _probe("/livez", failures=6, period_seconds=10)
-    return pod_spec(
+    pod = pod_spec(
         server,
         container(
             CONTAINER_NAME,
@@ -168,6 +183,25 @@ def _server_pod(parent: Parent, pods: _Pods, settings: WorkloadSettings) -> Json
         terminationGracePeriodSeconds=drain_seconds_of(server) + GRACE_AFTER_DRAIN_SECONDS,
         topologySpreadConstraints=_spread(parent, pods),
     )
+    return with_cache(pod, revision, settings)
+
+
+def with_cache(pod: Json, revision: Revision, settings: WorkloadSettings) -> Json:
+    """The pod with the volume that the platform offers for fetched models, if it does and the model is fetched."""
+    if settings.cache is None or revision.model.source is not ModelSource.MLFLOW:
+        return pod
+    volume = {"name": CACHE_VOLUME, "persistentVolumeClaim": {"claimName": settings.cache.claim_name}}
+    containers = [
+        one | {"volumeMounts": [*one["volumeMounts"], {"name": CACHE_VOLUME, "mountPath": f"/{CACHE_VOLUME}"}]}
+        for one in pod["containers"]
+    ]
+    # A new volume belongs to root; the group makes it writable for our user, once.
+    owner = {"fsGroup": USER_ID, "fsGroupChangePolicy": "OnRootMismatch"}
+    return pod | {
+        "containers": containers,
+        "volumes": [*pod["volumes"], volume],
+        "securityContext": pod["securityContext"] | owner,
+    }
 
 
 def _probe(path: str, failures: int, period_seconds: int = PROBE_PERIOD_SECONDS) -> Json:

@@ -9,7 +9,7 @@ from millgate.api.conditions import Reason
 from millgate.api.request import MalformedRequest, Request, RequestAction
 from millgate.api.status import Outcome, RequestResult, Stage, Verdict
 from millgate.rollout.core import plan
-from millgate.rollout.plan import Route, Scale
+from millgate.rollout.plan import EnsureRevision, Route, Scale
 from millgate.rollout.snapshot import Problem
 
 from .world import OPEN, World, make_spec
@@ -180,6 +180,20 @@ def test_other_bytes_under_the_same_hash_are_refused() -> None:
     world.finish_preflights(0, digest="sha256:other")
     world.settle()
     assert world.condition("RolledBack") == ("True", "ArtifactChanged")
+
+
+def test_what_the_preflight_knows_of_the_files_goes_to_every_pod_of_the_revision() -> None:
+    world = released()
+    world.set_version("2")
+    world.settle()
+    for key, report in world.preflights.items():
+        if report.exit_code is None:
+            world.preflights[key] = replace(report, exit_code=0, digest="sha256:two", fingerprint="ab12")
+    world.settle()
+    assert world.status.candidate is not None
+    assert (world.status.candidate.digest, world.status.candidate.fingerprint) == ("sha256:two", "ab12")
+    ensured = [action for action in plan(world.snapshot(), world.now).actions if isinstance(action, EnsureRevision)]
+    assert {action.fingerprint for action in ensured if action.digest == "sha256:two"} == {"ab12"}
 
 
 def test_a_third_version_gets_traffic_only_after_all_of_it_was_back_at_stable() -> None:

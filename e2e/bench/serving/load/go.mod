@@ -1,0 +1,3 @@
+module millgate.dev/e2e/load
+
+go 1.24.0

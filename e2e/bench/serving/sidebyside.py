@@ -1,0 +1,203 @@
+"""Measures servers one after the other on one core, and keeps each figure as soon as it is known.
+
+A run in which others took more of the machine than allowed is discarded and repeated.
+"""
+
+import statistics
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from e2e.bench.serving import environments, loadgen
+from e2e.bench.serving.cases import Case
+from e2e.bench.serving.host import Watch, memory
+from e2e.bench.serving.process import Running, ServerError, free_ports, running
+from e2e.bench.serving.servers import Server, Setting
+from e2e.bench.serving.subject import Subject
+from e2e.cluster.progress import phase, say
+
+SERVER_CORE, LOAD_CORE = 0, 1
+CALM_SHARE = 0.06
+"""A server that is robbed of more may well refuse requests: nobody can hold that against it."""
+_CALM_SECONDS = 5.0
+"""Before a discarded run is repeated."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured. `max_foreign` is a share of the machine's processor time."""
+
+    seconds: float = 8.0
+    warmup_seconds: float = 2.0
+    repetitions: int = 3
+    starts: int = 3
+    connections: int = 16
+    max_foreign: float = CALM_SHARE
+    attempts: int = 6
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What figures must have in common to stand in one table; how patient one was is not of it."""
+        patience = {"max_foreign", "attempts"}
+        return {name: value for name, value in asdict(self).items() if name not in patience}
+
+
+class Run(msgspec.Struct, frozen=True, rename="camel"):
+    """One run of the load generator against one server. Latencies in milliseconds."""
+
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_microseconds: float
+    foreign: float
+    generator_share: float
+
+
+class Cell(msgspec.Struct, rename="camel"):
+    """A case of a server: closed loop at its maximum, and open loop at half of that."""
+
+    runs: list[Run] = []
+    half: Run | None = None
+    discarded: int = 0
+
+
+class Found(msgspec.Struct, rename="camel"):
+    """What is known of a server so far. Memory in MiB, after the load."""
+
+    plan: dict[str, Any]
+    packages: list[str]
+    start_seconds: list[float] = []
+    discarded_starts: int = 0
+    rss_mib: float = 0.0
+    pss_mib: float = 0.0
+    processes: int = 0
+    cells: dict[str, Cell] = {}
+
+
+class TooLoudError(Exception):
+    """Others took too much of the machine in every attempt."""
+
+
+class Bench:
+    """Files of results lie in `folder`, one a server; a finished figure is not measured again."""
+
+    def __init__(self, plan: Plan, subject: Subject, folder: Path) -> None:
+        self._plan = plan
+        self._subject = subject
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def file(self, server: Server) -> Path:
+        return self._folder / f"{server.name}.json"
+
+    def measure(self, server: Server) -> Found:
+        """Everything of a server that is not known yet. Raises TooLoudError, or ServerError."""
+        programs = environments.installed(server) if server.requirements else Path()
+        found = self._known(server)
+        with tempfile.TemporaryDirectory(prefix="millgate-bench-") as name:
+            setting = Setting(programs, Path(name), free_ports(), self._subject)
+            while len(found.start_seconds) < self._plan.starts:
+                self._start(server, setting, found)
+            todo = [case for case in server.cases if not self._is_done(found.cells.get(case.name))]
+            if todo:
+                with running(server, setting, SERVER_CORE) as one:
+                    for case in todo:
+                        self._case(one, case, found)
+        return found
+
+    def _known(self, server: Server) -> Found:
+        plan = self._plan.identity
+        try:
+            found = msgspec.json.decode(self.file(server).read_bytes(), type=Found)
+            if found.plan == plan:
+                return found
+            say(f"{server.name}: what is known was measured by another plan, so it is measured again")
+        except FileNotFoundError:
+            pass
+        return Found(plan, environments.packages(server))
+
+    def keep(self, server: Server, found: Found) -> None:
+        part = self.file(server).with_suffix(".part")
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
+        part.rename(self.file(server))
+
+    def _is_done(self, cell: Cell | None) -> bool:
+        return cell is not None and len(cell.runs) >= self._plan.repetitions and cell.half is not None
+
+    def _start(self, server: Server, setting: Setting, found: Found) -> None:
+        for _ in range(self._plan.attempts):
+            watch = Watch()
+            with running(server, setting, SERVER_CORE) as one:
+                seconds, (_, foreign) = one.seconds, watch.read()
+            if foreign <= self._plan.max_foreign:
+                found.start_seconds.append(round(seconds, 3))
+                self.keep(server, found)
+                say(f"{server.name}: ready after {seconds:.2f} s")
+                return
+            found.discarded_starts += 1
+            say(f"{server.name}: start discarded, others took {foreign:.1%} of the machine")
+            time.sleep(_CALM_SECONDS)
+        raise TooLoudError(f"{server.name}: others took too much of the machine in {self._plan.attempts} starts")
+
+    def _case(self, one: Running, case: Case, found: Found) -> None:
+        cell = found.cells.setdefault(case.name, Cell())
+        asked = case.asked(self._subject)
+        one.check(case, asked)
+        folder = Path(tempfile.mkdtemp(dir=one.log.parent))
+        files = []
+        for number, each in enumerate(asked):
+            files.append(folder / str(number))
+            files[-1].write_bytes(each.body)
+        headers = [f"{name}: {value}" for name, value in asked[0].headers.items() if name != "content-type"]
+        flags = ["-content-type", asked[0].headers["content-type"]]
+        flags += [word for header in headers for word in ("-header", header)]
+        flags += [word for file in files for word in ("-body", str(file))]
+        with phase(f"{one.server.name}: {case.name}"):
+            while len(cell.runs) < self._plan.repetitions:
+                cell.runs.append(self._quiet_run(one, case, flags, cell))
+                self._note(one, found)
+            half = statistics.median(run.requests_per_second for run in cell.runs) / 2
+            cell.half = self._quiet_run(one, case, [*flags, "-rate", f"{half:.1f}"], cell)
+            self._note(one, found)
+
+    def _note(self, one: Running, found: Found) -> None:
+        now = memory(one.pid)
+        if now.pss_mib > found.pss_mib:
+            found.rss_mib, found.pss_mib, found.processes = now.rss_mib, now.pss_mib, now.processes
+        self.keep(one.server, found)
+
+    def _quiet_run(self, one: Running, case: Case, flags: list[str], cell: Cell) -> Run:
+        for _ in range(self._plan.attempts):
+            run = self._run(one, case, flags)
+            if run.foreign <= self._plan.max_foreign:
+                say(
+                    f"{one.server.name}: {case.name}: {run.requests_per_second:.0f}/s, p50 {run.p50_ms:.2f} ms, "
+                    f"p99 {run.p99_ms:.2f} ms, {run.cpu_microseconds:.0f} µs a request"
+                )
+                return run
+            cell.discarded += 1
+            say(f"{one.server.name}: {case.name}: discarded, others took {run.foreign:.1%} of the machine")
+            time.sleep(_CALM_SECONDS)
+        raise TooLoudError(f"{one.server.name}: {case.name}: others took too much of the machine in every run")
+
+    def _run(self, one: Running, case: Case, flags: list[str]) -> Run:
+        """The warm-up is a run of its own, so that the server's processor time is that of counted requests only."""
+        shared = ["-connections", str(self._plan.connections), *flags]
+        loadgen.run(one.url(case), "-duration", f"{self._plan.warmup_seconds}s", *shared, core=LOAD_CORE)
+        watch = Watch(one.pid)
+        found = loadgen.run(one.url(case), "-duration", f"{self._plan.seconds}s", *shared, core=LOAD_CORE)
+        cpu, foreign = watch.read()
+        if foreign <= CALM_SHARE and (found["errors"] or set(found["status"]) != {"200"}):
+            raise ServerError(f"{one.server.name}: {case.name}: {found['status']}, errors {found['errors']}")
+        return Run(
+            requests_per_second=round(found["requestsPerSecond"], 1),
+            p50_ms=round(found["latency"]["p50Seconds"] * 1e3, 3),
+            p99_ms=round(found["latency"]["p99Seconds"] * 1e3, 3),
+            cpu_microseconds=round(cpu / max(found["answered"], 1) * 1e6, 1),
+            foreign=round(foreign, 4),
+            generator_share=round(found["generatorCpuShare"], 2),
+        )

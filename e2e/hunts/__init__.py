@@ -1,0 +1,1 @@
+"""Long searches for faults of the serving image: thousands of requests made by tools that want it to fail."""

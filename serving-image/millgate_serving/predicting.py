@@ -1,0 +1,260 @@
+"""The one way of a prediction, whatever protocol asks for it.
+
+Admitted, read, decoded, run on the loop or in the model's thread, guarded, encoded, sent, observed. A protocol is a
+`Codec`; who may ask is `Admission`; what a model may answer is `OutputGuard`; where it runs is `Runner`.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from millgate_serving import protection_metrics
+from millgate_serving.admission import Admission
+from millgate_serving.answers import Answers
+from millgate_serving.asgi import (
+    JSON,
+    BodyMemory,
+    ClientGoneError,
+    Headers,
+    Message,
+    Receive,
+    Send,
+    error_body,
+    read_body,
+)
+from millgate_serving.batching import batched
+from millgate_serving.distributions import Distributions
+from millgate_serving.engine import Outputs
+from millgate_serving.exchange import Exchange, Sink
+from millgate_serving.loading import ReadyModel
+from millgate_serving.logs import Sparingly, described
+from millgate_serving.measured import Measured
+from millgate_serving.metrics import Metrics
+from millgate_serving.overload import Overload
+from millgate_serving.refusal import Header, OutputRefused, Refusal
+from millgate_serving.request_ids import HEADER as ID_HEADER
+from millgate_serving.request_ids import RequestIds
+from millgate_serving.running import INLINE_BYTES, Runner
+from millgate_serving.settings import Settings
+from millgate_serving.stopping import CallStopped, Stoppable
+from millgate_serving.validation import Arrays
+
+_ERROR_LINES_PER_SECOND = 10
+
+Respond = Callable[[Message, Send, int, bytes, list[Header]], Awaitable[None]]
+"""Sends one whole answer: scope, send, status, body, headers."""
+
+
+class Call(Struct, frozen=True, gc=False):
+    """What a request asks: arrays in the order of the signature, and what its codec needs to answer it."""
+
+    arrays: Arrays
+    rows: int
+    wants: Any = None
+
+
+class Codec(Protocol):
+    """One protocol. Prepared when the model is loaded; all raise Refusal."""
+
+    @property
+    def protocol(self) -> str:
+        """Its name in metrics and logs."""
+
+    def check(self, headers: Headers) -> None:
+        """Before the body is read: 415."""
+
+    def decode(self, body: bytes, headers: Headers) -> Call: ...
+
+    def encode(self, outputs: Outputs, call: Call, request_id: str) -> tuple[bytes, tuple[Header, ...]]:
+        """The body and its headers, the content type among them."""
+
+
+class Reply(Struct, frozen=True, gc=False):
+    """What is to be sent, and what is known of how it came about."""
+
+    status: int
+    body: bytes
+    headers: tuple[Header, ...] = (JSON,)
+    reason: str = ""
+    request_bytes: int = 0
+    begun: float = 0.0
+    model_seconds: float = 0.0
+    call: Call | None = None
+    outputs: Outputs | None = None
+
+
+def refused(refusal: Refusal, **known: Any) -> Reply:
+    return Reply(refusal.status, error_body(refusal.message), (JSON, *refusal.headers), refusal.reason, **known)
+
+
+class Predicting:
+    """State is changed on the event loop only, but for one assignment: the model arrives."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, respond: Respond) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._respond = respond
+        self._ready: ReadyModel | None = None
+        self._errors = Sparingly(_ERROR_LINES_PER_SECOND)
+        self.distributions = Distributions(Measured("none"))
+        self.runner = Runner(settings.protection)
+        cache_bytes = settings.protection.cache_bytes
+        self._answers: Answers[Call] | None = Answers(cache_bytes) if cache_bytes else None
+        self.memory = BodyMemory()
+        self.overload = Overload()
+        self.admission = Admission(settings.protection, self.overload)
+        self._ids = RequestIds()
+        self.segment_of: Callable[[Call], str] = _no_segment
+        self.observed: list[Sink] = [self._count]
+
+    def serve(self, ready: ReadyModel, distributions: Distributions) -> None:
+        """From now on requests are answered by this model."""
+        self.distributions = distributions
+        ready = batched(ready, self._settings.protection.max_batch_rows)
+        if isinstance(ready.engine, Stoppable):
+            self.runner.stop = ready.engine.stop
+        self._metrics.add(protection_metrics.lines_of(self.runner, time.monotonic, ready.guard, self._answers))
+        self._ready = ready
+
+    async def answer(self, codec: Codec | None, scope: Message, receive: Receive, send: Send) -> None:
+        """Without a codec there is no model yet."""
+        started = time.perf_counter()
+        headers: Headers = dict(scope["headers"])
+        request_id, client = self._ids.of(headers), ""
+        self._metrics.inflight += 1
+        try:
+            try:
+                client = self._admitted(codec, scope, headers)
+                reply = await self._reply(codec, scope, receive, headers, request_id)
+            except Refusal as refusal:
+                reply = refused(refusal)
+            answered = [*reply.headers, (ID_HEADER, request_id.encode())]
+            await self._respond(scope, send, reply.status, reply.body, answered)
+        except ClientGoneError:
+            return  # there is nobody to answer, and nothing to blame the model for
+        finally:
+            self._metrics.inflight -= 1
+            self.memory.release(scope)
+        self._observe(codec, reply, headers, (client, request_id), started)
+
+    def _admitted(self, codec: Codec | None, scope: Message, headers: Headers) -> str:
+        if scope["method"] != "POST":
+            raise Refusal(405, "method not allowed; allowed: POST", ((b"allow", b"POST"),))
+        client = self.admission.admit(scope, headers)
+        if codec is not None:
+            codec.check(headers)
+        return client
+
+    async def _reply(
+        self, codec: Codec | None, scope: Message, receive: Receive, headers: Headers, request_id: str
+    ) -> Reply:
+        body = await read_body(scope, receive, self.memory)
+        ready = self._ready
+        if codec is None or ready is None:
+            raise Refusal(503, "the model is not loaded yet", reason="NotLoaded")
+        runner = self.runner
+        if runner.is_short(len(body)):
+            runner.here_since = time.monotonic()
+            try:
+                return self._run(codec, ready, body, headers, request_id)
+            finally:
+                runner.here_since = 0.0
+        work = partial(self._run_and_count, codec, ready, body, headers, request_id)
+        return await runner.run(work, headers)
+
+    def _run_and_count(self, codec: Codec, ready: ReadyModel, body: bytes, headers: Headers, request_id: str) -> Reply:
+        """In the model's thread: thousands of rows must not be counted on the event loop."""
+        reply = self._run(codec, ready, body, headers, request_id)
+        if self.distributions.due:
+            self.distributions.count()
+        return reply
+
+    def _run(self, codec: Codec, ready: ReadyModel, body: bytes, headers: Headers, request_id: str) -> Reply:
+        """Decode, run, encode. On the loop or in the model's thread; only the model itself can make it a 500."""
+        begun = time.perf_counter()
+        known = key = None
+        if self._answers is not None:
+            key = self._answers.key(codec.protocol, headers, body)
+            known = self._answers.get(key)
+        try:
+            call = codec.decode(body, headers) if known is None else known[0]
+        except Refusal as refusal:
+            return refused(refusal, request_bytes=len(body), begun=begun)
+        except Exception as error:  # noqa: BLE001 - a defect of the decoder; a client's input must never be a 5xx
+            self._errors.log("request not understood", "error", **described(error))
+            return refused(Refusal(400, "the body cannot be read"), request_bytes=len(body), begun=begun)
+        started = time.perf_counter()
+        outputs = seconds = None
+        status, reason = 200, ""
+        content_headers: tuple[Header, ...] = (JSON,)
+        try:
+            outputs = ready.predict(call.arrays) if known is None else known[1]
+            seconds = time.perf_counter() - started
+            if ready.guard is not None:
+                ready.guard.check(outputs)
+            content, content_headers = codec.encode(outputs, call, request_id)
+            if self._answers is not None and key is not None and known is None:
+                self._answers.keep(key, call, call.arrays, outputs, len(body) + len(content))
+        except OutputRefused as error:
+            status, reason = 500, "OutputRefused"
+            content = error_body(f"the model's answer broke its own rule: {error.message}")
+        except CallStopped:
+            self.runner.distrust()
+            status, reason = 504, "DeadlineExceeded"
+            content = error_body("the model did not answer within the deadline")
+        except Exception as error:  # noqa: BLE001 - whatever the model raises is the model's failure
+            self._log_failure(error)
+            status, reason, content = 500, "ModelFailed", error_body("the model failed to answer")
+        finally:
+            self.distributions.leave(call.arrays, outputs)
+        ended = time.perf_counter() - started
+        if status == 200 and len(body) <= INLINE_BYTES:
+            self.runner.learn(ended)
+        model_seconds = ended if seconds is None else seconds
+        return Reply(status, content, content_headers, reason, len(body), begun, model_seconds, call, outputs)
+
+    def _log_failure(self, error: Exception) -> None:
+        text = {"message": str(error)[:1000]} if self._settings.log_model_errors else {}
+        self._errors.log("model failed", "error", **described(error), **text)
+
+    # Observing
+
+    def _count(self, exchange: Exchange) -> None:
+        self._metrics(exchange)
+        if self.distributions.due:
+            self.distributions.count()
+
+    def _observe(
+        self, codec: Codec | None, reply: Reply, headers: Headers, who: tuple[str, str], started: float
+    ) -> None:
+        """Nothing that goes wrong here reaches a client, who has the answer."""
+        seconds = time.perf_counter() - started
+        try:
+            call = reply.call
+            exchange = Exchange(
+                "" if codec is None else codec.protocol,
+                reply.status,
+                *who,
+                headers.get(b"traceparent", b"").decode("latin-1"),
+                0 if call is None else call.rows,
+                max(reply.begun - started, 0.0),
+                reply.model_seconds,
+                seconds,
+                "" if call is None else self.segment_of(call),
+                reply.request_bytes,
+                len(reply.body),
+                reply.reason,
+                None if call is None else call.arrays,
+                reply.outputs,
+            )
+            for sink in self.observed:
+                sink(exchange)
+        except Exception as error:  # noqa: BLE001 - a defect of a sink
+            self._errors.log("request not observed", "error", **described(error))
+
+
+def _no_segment(_call: Call) -> str:
+    return ""

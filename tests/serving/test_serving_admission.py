@@ -1,0 +1,431 @@
+"""Who may ask and how often, as tables and properties; and the files that say so, which change while a server runs."""
+
+import base64
+import hashlib
+import json
+import time
+from contextlib import suppress
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from millgate_serving import keys, protection, tokens
+from millgate_serving.admission import Admission
+from millgate_serving.failure import ServingError
+from millgate_serving.overload import Overload
+from millgate_serving.rate import Rate
+from millgate_serving.refusal import Refusal
+
+KEY = "0123456789abcdef-shop"
+OTHER_KEY = "0123456789abcdef-bank"
+HASHED = "sha256:" + hashlib.sha256(OTHER_KEY.encode()).hexdigest()
+
+# API keys
+
+
+def test_a_key_belongs_to_a_client_and_may_be_kept_as_its_hash(tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(f"# who may ask\n\nshop {KEY}\n  bank\t{HASHED}\r\nshop another-key-of-the-shop\n")
+    known = keys.read(file)
+    assert keys.client_of(known, KEY.encode()) == "shop"
+    assert keys.client_of(known, OTHER_KEY.encode()) == "bank"
+    assert keys.client_of(known, b"another-key-of-the-shop") == "shop"
+    for nobodys in (b"", KEY.encode()[:-1], HASHED.encode(), KEY.upper().encode(), b"\xff"):
+        assert keys.client_of(known, nobodys) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("shop", "a line is 'client key'"),
+        (f"shop {KEY} extra", "a line is 'client key'"),
+        ("shop short", "at least 16 characters"),
+        ("shop sha256:abc", "64 hexadecimal digits"),
+        (f"{'x' * 65} {KEY}", "at most 64 characters"),
+        ("shöp 0123456789abcdef", "only ASCII"),
+        (f"bank {KEY}", "two clients have the same key"),
+    ],
+)
+def test_a_keys_file_that_is_wrong_is_told_by_its_line_and_never_repeated(tmp_path, line, says):
+    file = tmp_path / "keys"
+    file.write_text(f"shop {KEY}\n{line}\n")
+    with pytest.raises(ValueError, match="line 2: ") as error:
+        keys.read(file)
+    assert says in str(error.value)
+    assert KEY not in str(error.value)
+
+
+# Rates
+
+
+@settings(deadline=None)
+@given(
+    per_second=st.floats(0.1, 1000),
+    burst=st.integers(1, 50),
+    steps=st.lists(st.floats(0, 1), max_size=200),
+)
+def test_no_client_gets_more_than_its_burst_and_its_rate(per_second, burst, steps):
+    rate, now, admitted = Rate(per_second, burst), 0.0, 0
+    for step in steps:
+        now += step
+        wait = rate.wait_seconds("shop", now)
+        admitted += wait == 0
+        assert admitted <= burst + now * per_second + 1e-3
+        if wait:
+            assert rate.wait_seconds("shop", now + wait) == 0, "what is told is when it may come back"
+            now, admitted = now + wait, admitted + 1
+
+
+@settings(deadline=None)
+@given(st.floats(0.1, 1000), st.integers(1, 50), st.floats(1, 1e8))
+def test_a_client_that_keeps_to_its_rate_is_never_refused(per_second, burst, begin):
+    rate = Rate(per_second, burst)
+    assert not any(rate.wait_seconds("shop", begin + number / per_second * 1.000001) for number in range(100))
+
+
+def test_one_client_does_not_use_up_the_rate_of_another():
+    rate = Rate(1, 2)
+    assert [rate.wait_seconds("shop", 0) for _ in range(3)] == [0, 0, 1]
+    assert rate.wait_seconds("bank", 0) == 0
+
+
+def test_clients_without_number_need_no_memory_without_bound():
+    rate = Rate(1, 1, most_clients=100)
+    for number in range(10_000):
+        rate.wait_seconds(str(number), 0)
+        rate.wait_seconds("regular", 0)
+    assert len(rate) <= 100
+    assert rate.wait_seconds("regular", 0) == 1, "who is seen often is not forgotten"
+
+
+# Tokens
+
+RULES = protection.TokenRules(None, audience="fraud", issuer="https://issuer", scope="predict")
+CLAIMS = {"sub": "shop", "aud": "fraud", "iss": "https://issuer", "scope": "read predict"}
+PRIVATE = {
+    "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "ES256": ec.generate_private_key(ec.SECP256R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate(),
+}
+
+
+def in_an_hour() -> int:
+    return int(time.time()) + 3600
+
+
+def token(algorithm: str = "ES256", headers: dict | None = None, **claims: object) -> bytes:
+    content = {name: value for name, value in (CLAIMS | {"exp": in_an_hour()} | claims).items() if value is not None}
+    return jwt.encode(content, PRIVATE[algorithm], algorithm, headers).encode()
+
+
+def pem(algorithm: str) -> bytes:
+    return PRIVATE[algorithm].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def jwk(algorithm: str, **fields: str) -> dict:
+    maker = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm}.get(
+        algorithm, jwt.algorithms.OKPAlgorithm
+    )
+    return json.loads(maker.to_jwk(PRIVATE[algorithm].public_key())) | fields
+
+
+@pytest.fixture(scope="module")
+def all_keys(tmp_path_factory):
+    file = tmp_path_factory.mktemp("tokens") / "keys.pem"
+    file.write_bytes(b"\n".join(pem(algorithm) for algorithm in PRIVATE))
+    return tokens.read(file)
+
+
+@pytest.mark.parametrize("algorithm", PRIVATE)
+def test_a_token_that_a_known_key_signed_tells_the_client(all_keys, algorithm):
+    assert tokens.Tokens(RULES, all_keys).client_of(token(algorithm), time.time()) == "shop"
+
+
+def unsigned() -> bytes:
+    parts = [{"alg": "none", "typ": "JWT"}, CLAIMS | {"exp": in_an_hour()}]
+    return b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts) + b"."
+
+
+def signed_with_the_public_key() -> bytes:
+    """The oldest trick: the verifier's public key as the secret of a symmetric signature."""
+    header, payload = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in ({"alg": "HS256"}, CLAIMS | {"exp": in_an_hour()})
+    )
+    mac = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(header + b"." + payload, pem("RS256"))
+    return header + b"." + payload + b"." + base64.urlsafe_b64encode(mac).rstrip(b"=")
+
+
+def foreign() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return jwt.encode(CLAIMS | {"exp": in_an_hour()}, key, "ES256").encode()
+
+
+BAD_TOKENS = [
+    ("expired", lambda: token(exp=int(time.time()) - 60), 401, "has expired"),
+    ("not yet", lambda: token(nbf=in_an_hour()), 401, "not valid yet"),
+    ("another audience", lambda: token(aud="churn"), 401, "another audience"),
+    ("another issuer", lambda: token(iss="https://other"), 401, "another issuer"),
+    ("without expiry", lambda: token(exp=None), 401, "needs the claims"),
+    ("without subject", lambda: token(sub=None), 401, "needs the claims"),
+    ("without audience", lambda: token(aud=None), 401, "needs the claims"),
+    ("without scope", lambda: token(scope="read"), 403, "needs the scope 'predict'"),
+    ("unsigned", unsigned, 401, "unknown key"),
+    ("signed with the public key", signed_with_the_public_key, 401, "unknown key"),
+    ("signed by somebody else", foreign, 401, "not valid"),
+    ("changed", lambda: token()[:-4] + b"AAAA", 401, "not valid"),
+    ("no token", lambda: b"eyJ.nonsense", 401, "not valid"),
+    ("not ASCII", lambda: b"\xff\xfe", 401, "not valid"),
+    ("empty", lambda: b"", 401, "not valid"),
+]
+
+
+@pytest.mark.parametrize("case", BAD_TOKENS, ids=[case[0] for case in BAD_TOKENS])
+def test_a_token_that_is_not_good_is_refused_with_the_reason(all_keys, case):
+    _, make, status, says = case
+    with pytest.raises(Refusal) as refusal:
+        tokens.Tokens(RULES, all_keys).client_of(make(), time.time())
+    assert refusal.value.status == status
+    assert says in refusal.value.message
+    assert refusal.value.headers[0][0] == b"www-authenticate"
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_whatever_is_sent_as_a_token_is_refused_and_nothing_else(sent):
+    known = (tokens.Key("", PRIVATE["ES256"].public_key(), ("ES256",)),)
+    with pytest.raises(Refusal):
+        tokens.Tokens(RULES, known).client_of(b"eyJ" + sent, 0)
+
+
+def test_a_token_is_remembered_until_it_expires_and_not_longer(all_keys):
+    verifier = tokens.Tokens(RULES, all_keys, most_remembered=2)
+    expires_at = int(time.time()) - 1  # within the leeway now, and no longer in a moment
+    sent = token(exp=expires_at)
+    assert verifier.client_of(sent, time.time()) == "shop"
+    assert verifier.client_of(sent, expires_at + tokens.LEEWAY_SECONDS - 1) == "shop"
+    for number in range(5):
+        verifier.client_of(token(jti=str(number)), time.time())
+    assert len(verifier._remembered) == 2
+
+
+def test_a_key_set_names_keys_and_what_they_are_for(tmp_path):
+    file = tmp_path / "jwks.json"
+    entries = [jwk("RS256", kid="a", alg="RS256"), jwk("ES256", kid="b"), jwk("EdDSA", kid="c", use="enc")]
+    file.write_text(json.dumps({"keys": entries}))
+    known = tokens.read(file)
+    assert [(key.name, key.algorithms[0]) for key in known] == [("a", "RS256"), ("b", "ES256")]
+    verifier = tokens.Tokens(RULES, known)
+    assert verifier.client_of(token("RS256", {"kid": "a"}), time.time()) == "shop"
+    with pytest.raises(Refusal, match="unknown key"):
+        verifier.client_of(token("RS256", {"kid": "b"}), time.time())
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "neither PEM nor"),
+        (b"[]", "neither PEM nor"),
+        (b'{"keys": []}', "no public key"),
+        (b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "only public keys"),
+        (b'{"keys": [{"kty": "EC"}]}', "cannot be read"),
+        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "PEM block 1 cannot be read"),
+    ],
+)
+def test_a_keys_file_for_tokens_that_is_wrong_is_told(tmp_path, content, says):
+    file = tmp_path / "keys"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=says):
+        tokens.read(file)
+
+
+def test_a_private_key_is_not_accepted_where_a_public_one_belongs(tmp_path):
+    file = tmp_path / "keys"
+    file.write_bytes(PRIVATE["ES256"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(ValueError, match="private key"):
+        tokens.read(file)
+
+
+# All of it together
+
+
+def scope(**fields: object) -> dict:
+    state = {"arrived_at": 0.0, "crowded": False}
+    return {"client": ("10.0.0.1", 5000), "scheme": "http", "state": state} | fields
+
+
+def admission(environment: dict[str, object], now: float = 0.0) -> Admission:
+    read = protection.read({name: str(value) for name, value in environment.items()})
+    return Admission(read, Overload(), lambda: now)
+
+
+def refused(asked: Admission, headers: dict, **fields: object) -> tuple[int, str]:
+    with pytest.raises(Refusal) as refusal:
+        asked.admit(scope(**fields), headers)
+    return refusal.value.status, refusal.value.message
+
+
+def test_nobody_is_asked_where_nothing_is_configured():
+    assert admission({}).admit(scope(), {b"authorization": b"Basic eDp5"}) == ""
+
+
+def test_a_key_is_taken_from_either_header(tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(f"shop {KEY}\n")
+    asked = admission({"MILLGATE_API_KEYS_FILE": file})
+    for headers in ({b"x-api-key": KEY.encode()}, {b"authorization": b"bearer  " + KEY.encode()}):
+        assert asked.admit(scope(), headers) == "shop"
+    assert refused(asked, {}) == (
+        401,
+        "credentials are needed: an API key as 'authorization: Bearer …' or 'x-api-key: …'",
+    )
+    for headers in ({b"x-api-key": b"wrong"}, {b"authorization": b"Bearer eyJwrong"}):
+        assert refused(asked, headers) == (401, "the API key is not known")
+    assert refused(asked, {b"authorization": b"Basic " + KEY.encode()})[0] == 401
+
+
+def test_keys_and_tokens_go_together(tmp_path):
+    (tmp_path / "keys").write_text(f"shop {KEY}\n")
+    (tmp_path / "pem").write_bytes(pem("ES256"))
+    asked = admission(
+        {
+            "MILLGATE_API_KEYS_FILE": tmp_path / "keys",
+            "MILLGATE_JWT_KEYS_FILE": tmp_path / "pem",
+            "MILLGATE_JWT_AUDIENCE": "fraud",
+        }
+    )
+    assert asked.admit(scope(), {b"authorization": b"Bearer " + KEY.encode()}) == "shop"
+    assert asked.admit(scope(), {b"authorization": b"Bearer " + token(sub="robot")}) == "robot"
+    assert refused(asked, {b"x-api-key": token()}) == (401, "the API key is not known")
+
+
+def test_changed_files_are_read_again_and_broken_ones_are_not(tmp_path):
+    """As Kubernetes changes a Secret: a symbolic link moves to another folder."""
+    for name, content in (("one", f"shop {KEY}\n"), ("two", f"bank {OTHER_KEY}\n"), ("three", "bank short\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "keys").write_text(content)
+    data = tmp_path / "data"
+
+    def swap(name: str) -> None:
+        link = tmp_path / "new"
+        link.symlink_to(tmp_path / name)
+        link.replace(data)
+
+    swap("one")
+    asked = admission({"MILLGATE_API_KEYS_FILE": data / "keys"})
+    swap("two")
+    assert asked.admit(scope(), {b"x-api-key": KEY.encode()}) == "shop", "not before it is looked at"
+    asked.refresh()
+    assert refused(asked, {b"x-api-key": KEY.encode()})[0] == 401
+    assert asked.admit(scope(), {b"x-api-key": OTHER_KEY.encode()}) == "bank"
+    swap("three")
+    asked.refresh()
+    data.unlink()
+    asked.refresh()
+    assert asked.admit(scope(), {b"x-api-key": OTHER_KEY.encode()}) == "bank"
+
+
+def test_a_client_that_asks_too_often_is_told_when_to_come_back():
+    asked = admission({"MILLGATE_RATE_PER_SECOND": 0.5, "MILLGATE_RATE_BURST": 2})
+    for _ in range(2):
+        asked.admit(scope(), {})
+    with pytest.raises(Refusal) as refusal:
+        asked.admit(scope(), {})
+    assert (refusal.value.status, refusal.value.headers) == (429, ((b"retry-after", b"2"),))
+    asked.admit(scope(client=("10.0.0.2", 5000)), {})  # another address is another client where nobody is asked
+
+
+def test_a_deadline_that_cannot_be_read_is_refused():
+    for wish in (b"", b"0", b"-1", b"1.5", b"1s", b"1" * 10, b"\xd9\xa1"):
+        assert refused(admission({}), {b"x-request-timeout-ms": wish})[0] == 400
+    admission({}).admit(scope(), {b"x-request-timeout-ms": b"250"})
+
+
+def test_with_certificates_predictions_need_https(tmp_path):
+    files = {"MILLGATE_TLS_CERTIFICATE_FILE": tmp_path / "crt", "MILLGATE_TLS_KEY_FILE": tmp_path / "key"}
+    assert refused(admission(files), {}) == (403, "predictions are answered over https only")
+    admission(files).admit(scope(scheme="https"), {})
+
+
+# Shedding
+
+SLOW, FAST = 0.0008, 0.0001
+
+
+class Loop:
+    """An event loop whose processor time is `share` of the time that passes."""
+
+    def __init__(self, share: float = 1.0) -> None:
+        self.now, self.share = 1.0, share
+        self.overload = Overload(lambda: self.now * share)
+
+    def answered(self, requests: int, each_seconds: float) -> int:
+        """How many of a round: all were read before the first of them is begun with."""
+        read_at, answered = self.now, 0
+        self.now += 0.001
+        for _ in range(requests):
+            with suppress(Refusal):
+                self.overload.check({"arrived_at": read_at, "crowded": False}, self.now)
+                answered += 1
+                self.now += each_seconds
+        return answered
+
+
+def test_a_burst_is_answered_and_a_lasting_overload_is_shed():
+    loop = Loop()
+    assert loop.answered(300, 0.001) == 300
+    loop.overload.tick(0.3, SLOW)
+    assert loop.answered(300, 0.001) == 300, "once is a burst"
+    loop.overload.tick(0.3, SLOW)
+    assert loop.overload.lasting
+    assert 20 <= loop.answered(300, 0.001) <= 22
+    with pytest.raises(Refusal) as refusal:
+        loop.overload.check({"arrived_at": loop.now - 1, "crowded": False}, loop.now)
+    assert (refusal.value.status, refusal.value.headers) == (503, ((b"retry-after", b"1"),))
+    for number in range(20):
+        loop.overload.tick(0.0, SLOW)
+        assert loop.overload.lasting is (number < 10), "it ends a second after the last one that was shed"
+
+
+def test_nobody_waits_for_the_loop_longer_than_half_a_second():
+    assert 500 <= Loop().answered(1000, 0.001) <= 502
+
+
+@settings(deadline=None)
+@given(st.floats(0.01, 1), st.integers(1, 5))
+def test_a_server_that_gets_little_of_its_core_answers_as_many_in_a_round(share, rounds):
+    loop = Loop(share)
+    for _ in range(2):
+        loop.overload.tick(1.0, SLOW)
+    for _ in range(rounds):
+        assert 20 <= loop.answered(100, 0.001 / share) <= 22
+        loop.overload.tick(1.0, SLOW)
+
+
+def test_what_is_nearly_as_cheap_to_answer_as_to_refuse_is_answered():
+    loop = Loop()
+    for _ in range(10):
+        loop.overload.tick(0.3, FAST)
+        assert loop.answered(1000, 0.001) == 1000
+
+
+WRONG = [
+    ({"MILLGATE_RATE_PER_SECOND": "-1"}, "MILLGATE_RATE_PER_SECOND must be a number from 0 to 1e+06"),
+    ({"MILLGATE_RATE_BURST": "0"}, "MILLGATE_RATE_BURST must be a number from 1 to 1e+06"),
+    ({"MILLGATE_CONCURRENCY": "0"}, "MILLGATE_CONCURRENCY must be a number from 1 to 256"),
+    ({"MILLGATE_JWT_KEYS_FILE": "/x"}, "MILLGATE_JWT_KEYS_FILE needs MILLGATE_JWT_AUDIENCE"),
+    ({"MILLGATE_TLS_KEY_FILE": "/x"}, "must be set together"),
+    ({"MILLGATE_API_KEYS_FILE": "/nowhere/keys"}, "API keys: cannot read /nowhere/keys: No such file"),
+]
+
+
+@pytest.mark.parametrize(("environment", "says"), WRONG, ids=[next(iter(case[0])) for case in WRONG])
+def test_a_setting_that_is_wrong_is_named(environment, says):
+    with pytest.raises(ServingError) as error:
+        admission(environment)
+    assert error.value.reason == "InvalidConfiguration"
+    assert says in error.value.message
