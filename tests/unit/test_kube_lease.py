@@ -106,7 +106,7 @@ def api() -> Api:
 @pytest.fixture
 def start(clock: Time, api: Api) -> Make:
     def make(identity: str, own_api: Api | None = None, sleep: Callable[[float], Awaitable[None]] | None = None):
-        terms = LeaseTerms("default", "millgate", identity)
+        terms = LeaseTerms("default", "millgate", identity, 15, renew_deadline_seconds=10, period_seconds=2)
         elector = Elector(own_api or api, terms, clock=clock, sleep=sleep or clock.sleep)  # type: ignore[arg-type]
         return elector, asyncio.create_task(elector.run())
 
