@@ -96,7 +96,9 @@ def test_people_with_the_edit_role_edit_modeldeployments_and_cannot_forge_a_stat
 async def test_the_operator_needs_every_permission_that_it_has_and_no_other(
     plane: ControlPlane, kubectl: Kubectl, tmp_path: Path
 ) -> None:
-    """As its ServiceAccount it releases three versions, each after a gate's Job; the audit log has what it did."""
+    """As its ServiceAccount it releases three versions, each after a gate's Job, and one waits for its files; the audit
+    log has what it did.
+    """
     kubectl("create", "serviceaccount", "models", namespace="default")
     kubectl("label", "serviceaccount", "models", "millgate.dev/allow-use=true", namespace="default")
     objects = rendered(VALUES, namespace=NAMESPACE)
@@ -109,6 +111,8 @@ async def test_the_operator_needs_every_permission_that_it_has_and_no_other(
         for version in ("1", "2", "3"):
             kubectl.apply(ranking(version), namespace="default")
             kubectl("wait", "--for=condition=Ready", "mdep/ranking", "--timeout=60s", namespace="default")
+        kubectl.apply(keyed(), namespace="default")
+        await eventually(lambda: waits_for_files(kubectl), what="a pod waits for its files")
         await eventually(lambda: granted - used(plane) <= SELDOM, what="a permission is not used")
         assert operator.terminate() == 0
     assert used(plane) - granted == set()
@@ -148,6 +152,27 @@ def ranking(version: str) -> Json:
         },
     }
     return model_deployment("ranking", spec=spec)
+
+
+def keyed() -> Json:
+    files = [{"name": "clients", "mountPath": "/etc/millgate/clients", "secretName": "clients"}]
+    spec = {
+        "model": {"source": "Image", "name": "keyed", "version": "1"},
+        "server": {"image": "registry.example/keyed:1", "files": files, "nodeSelector": {"nowhere": "here"}},
+        "replicas": 1,
+    }
+    return model_deployment("keyed", spec=spec)
+
+
+def waits_for_files(kubectl: Kubectl) -> bool:
+    """As the kubelet leaves a pod whose Secret is missing; only after the scheduler has said that it finds no node."""
+    pods = kubectl.json("get", "pods", "--selector=millgate.dev/name=keyed", namespace="default")["items"]
+    if not pods or not pods[0]["status"].get("conditions"):
+        return False
+    patch = json.dumps({"status": {"conditions": [{"type": "PodScheduled", "status": "True"}]}})
+    name = pods[0]["metadata"]["name"]
+    kubectl("patch", "pod", name, "--subresource=status", "--type=merge", f"--patch={patch}", namespace="default")
+    return True
 
 
 def account(plane: ControlPlane, kubectl: Kubectl, folder: Path) -> dict[str, str]:
