@@ -4,11 +4,8 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from e2e.acceptance.release import NAME, NAMESPACE, Release
 from e2e.acceptance.world import World
@@ -20,14 +17,6 @@ REQUESTS_PER_SECOND = 1000
 ENDED_PODS = 50
 LONGEST_MINUTES = 20
 EXIT_CODES = 'jsonpath={.metadata.name} {.status.containerStatuses[0].state.terminated.exitCode}{"\\n"}'
-
-
-@pytest.fixture
-def release(world: World) -> Iterator[Release]:
-    made = Release(world, REPLICAS)
-    made.begin(world.versions[1])
-    yield made
-    made.remove()
 
 
 def test_fifty_pods_ended_at_a_thousand_requests_a_second_lose_none_of_them(

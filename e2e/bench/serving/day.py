@@ -9,7 +9,6 @@ the first tenth: from there on memory may not grow.
 import argparse
 import http.client
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,12 +23,12 @@ from statistics import median, quantiles
 from typing import Any
 
 from e2e.bench.serving import host, loadgen, ours, subject
+from e2e.bench.serving.pinned import pinned
 from e2e.bench.serving.process import ServerError, free_ports
 from e2e.cluster.processes import die_with_parent
 from e2e.cluster.progress import phase, say
 
 PERIOD_SECONDS = 2.0
-START_SECONDS = 120.0
 MAX_GROWTH_MIB = 5.0
 MAX_SCRAPE_SECONDS = 0.020
 WARM_SHARE = 0.1
@@ -164,36 +163,9 @@ def served(model: Path, folder: Path, port: int, collector: Collector) -> Iterat
     variables = ours.variables(folder, port, model, everything=True)
     variables |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "MILLGATE_TRACE_SHARE": "0.01"}
     # Small files, so that they are turned over all the time.
-    variables |= {"MILLGATE_PREDICTION_LOG_FILE_MEBIBYTES": "2", "OMP_NUM_THREADS": "1"}
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MILLGATE_", "MLFLOW_"))}
-    program = str(Path(sys.executable).with_name("millgate-serving"))
-    process = subprocess.Popen(
-        ["taskset", "-c", "0", program],
-        env=clean | variables,
-        stdout=subprocess.DEVNULL,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - what runs in threads here holds no lock at that moment
-    )
-    try:
-        _wait(port, process)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    began = time.monotonic()
-    while process.poll() is None and time.monotonic() - began < START_SECONDS:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.05)
-        finally:
-            connection.close()
-    raise ServerError("the server is not ready")
+    variables |= {"MILLGATE_PREDICTION_LOG_FILE_MEBIBYTES": "2"}
+    with pinned(port, variables) as pid:
+        yield pid
 
 
 def bodies(asked: subject.Subject, file: Path) -> None:
@@ -214,7 +186,7 @@ def measured(requests: int, connections: int, folder: Path) -> tuple[Day, list[L
     command = ["taskset", "-c", "1", str(loadgen.binary()), *flags, f"http://127.0.0.1:{port}/predict"]
     with served(asked.onnx_columns, folder, port, collector) as pid:
         client, looks, began, cpu = Client(port, asked), [], time.monotonic(), host.cpu_seconds(pid)
-        with subprocess.Popen(command, preexec_fn=die_with_parent) as load:  # noqa: PLW1509 - as above
+        with subprocess.Popen(command, preexec_fn=die_with_parent) as load:  # noqa: PLW1509 - no thread holds a lock yet
             while load.poll() is None:
                 client.label()
                 looks.append(client.look(pid, began))

@@ -7,10 +7,7 @@ one call that never ends trips its deadline.
 """
 
 import argparse
-import http.client
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from e2e.bench.serving import host, loadgen, overload_model, subject
+from e2e.bench.serving.pinned import ask, pinned
 from e2e.bench.serving.process import ServerError, free_ports
-from e2e.cluster.processes import die_with_parent
 from e2e.cluster.progress import phase, say
 
 TIMES = 5
-START_SECONDS = 120.0
 MIN_GOODPUT = 0.8
 MAX_REFUSAL_SECONDS = 0.05
 MAX_GROWTH_MIB = 20.0
@@ -130,47 +126,11 @@ def served(model: Path, folder: Path, **variables: str) -> Iterator[tuple[int, i
         "MILLGATE_MODEL_NAME": "m",
         "MILLGATE_MODEL_PATH": str(model),
         "MILLGATE_TERMINATION_LOG": str(folder / "termination-log"),
-        "MILLGATE_PORT": str(port),
         "MILLGATE_DRAIN_SECONDS": "0",
         "MILLGATE_ACCESS_LOG": "none",
-        "OMP_NUM_THREADS": "1",
     }
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MILLGATE_", "MLFLOW_"))}
-    process = subprocess.Popen(
-        ["taskset", "-c", "0", str(Path(sys.executable).with_name("millgate-serving"))],
-        env=clean | named | variables,
-        stdout=subprocess.DEVNULL,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - what runs in threads here holds no lock at that moment
-    )
-    try:
-        _wait(port, process)
-        yield process.pid, port
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    began = time.monotonic()
-    while process.poll() is None and time.monotonic() - began < START_SECONDS:
-        try:
-            if ask(port, "GET", "/readyz") == 200:
-                return
-        except OSError:
-            pass
-        time.sleep(0.05)
-    raise ServerError("the server is not ready")
-
-
-def ask(port: int, method: str, path: str, body: bytes | None = None) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request(method, path, body)
-        answer = connection.getresponse()
-        answer.read()
-        return answer.status
-    finally:
-        connection.close()
+    with pinned(port, named | variables) as pid:
+        yield pid, port
 
 
 @dataclass(frozen=True)
