@@ -40,6 +40,8 @@ class Admission:
                 "keys of tokens", (rules.keys_file,), lambda: tokens.Tokens(rules, tokens.read(rules.keys_file))
             )
         self._asks_who = self._keys is not None or self._tokens is not None
+        self.open = not self._asks_who and not self._https_only and self._rate is None
+        """Whoever comes is let in."""
 
     def refresh(self) -> None:
         """Called every few seconds: what is mounted may have been changed."""

@@ -91,6 +91,21 @@ class App:
         status, body, headers = self._page(path, scope["method"])
         await self._send(scope, send, status, body, headers)
 
+    @property
+    def may_refuse(self) -> bool:
+        """An answer during the drain ends its connection, and so takes the ordinary way."""
+        return self.predicting.may_refuse and not self.draining
+
+    def refuse(self, path: bytes, headers: list[Header]) -> bytes | None:
+        """The whole answer to a POST that finds the server overloaded; none where it takes the ordinary way."""
+        codec = self._codecs.get(path.decode("latin-1"))
+        refused = None if codec is None else self.predicting.refuse(codec, dict(headers))
+        if refused is None:
+            return None
+        body, answered = refused
+        lines = b"".join([b"%b: %b\r\n" % header for header in answered])
+        return b"HTTP/1.1 503 Service Unavailable\r\n%bcontent-length: %d\r\n\r\n%b" % (lines, len(body), body)
+
     def _page(self, path: str, method: str) -> tuple[int, bytes, list[Header]]:
         page = self._pages.get(path)
         if page is None:

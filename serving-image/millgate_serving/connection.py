@@ -4,11 +4,12 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from millgate_serving.asgi import error_body
+from millgate_serving.refusal import Header
 from millgate_serving.settings import Settings
 
 # Longer than the idle time-outs of load balancers and clients (60 to 600 s): a request that is on its way when the
@@ -19,11 +20,36 @@ MAX_HEAD_BYTES: Final = 64 << 10
 _AGE_JITTER = 0.1
 
 
+class Refusing(Protocol):
+    """Who knows that a request is refused before anything is made of it."""
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether it is worth asking."""
+
+    def refuse(self, path: bytes, headers: list[Header]) -> bytes | None:
+        """Of a POST the whole answer, if it is refused whatever its body is."""
+
+
+class _Nobody:
+    def set(self) -> None:
+        """Nobody waits for more of this request."""
+
+
+class _Refused:
+    """In place of uvicorn's cycle, for a request that has its answer: what comes of its body is skipped."""
+
+    response_complete = True
+    message_event = _Nobody()
+    more_body = True
+
+
 class Connection(HttpToolsProtocol):
     """`app_state` is copied into every request: `closes_at`, `arrived_at` and `crowded`."""
 
     max_age_seconds: float
     most: int
+    refusing: Refusing
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -54,6 +80,34 @@ class Connection(HttpToolsProtocol):
         cast("dict[str, Any]", cycle.scope)["state"]["arrived_at"] = time.monotonic()
         super()._start_asgi_task(cycle, app)
 
+    def on_headers_complete(self) -> None:
+        """Under overload the answer may be known by now, and then neither a cycle nor a task is made."""
+        answer = self._refusal() if self.refusing.may_refuse else None
+        if answer is None:
+            super().on_headers_complete()
+            return
+        self.scope["method"] = "POST"
+        self.cycle = cast("RequestResponseCycle", _Refused())
+        self.transport.write(answer)
+        self.on_response_complete()
+
+    def _refusal(self) -> bytes | None:
+        """Anything unusual takes the ordinary way, as does what ends the connection: its body is to be read first."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None
+        parser = self.parser
+        if parser.get_method() != b"POST" or self.expect_100_continue or self.flow.write_paused:
+            return None
+        if not parser.should_keep_alive() or parser.should_upgrade() or parser.get_http_version() != "1.1":
+            return None
+        if time.monotonic() >= self.app_state["closes_at"]:
+            return None
+        return self.refusing.refuse(self.url, self.headers)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self.cycle.more_body = False  # also of a request that was answered before its body was there
+
     def close_if_slow(self, now: float) -> None:
         """A request must be complete in a minute; a connection may be idle for longer than any client's patience.
 
@@ -81,12 +135,13 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-def connections(settings: Settings) -> type[Connection]:
+def connections(settings: Settings, app: Refusing) -> type[Connection]:
     """The class for uvicorn, which makes the objects and knows nothing of our settings."""
 
     class Configured(Connection):
         max_age_seconds = settings.max_connection_age_seconds
         most = settings.protection.max_connections
+        refusing = app
 
     return Configured
 

@@ -25,6 +25,8 @@ FAST_SECONDS: Final = 5.0
 LATE_SECONDS: Final = 0.02
 TICK_SECONDS: Final = 0.1
 WORTH_SHEDDING_SECONDS: Final = 0.0005
+_HTTP_SECONDS: Final = 0.0001
+"""What an answer costs besides the model."""
 _LATE_TICKS = 2
 _CALM_TICKS = 10
 
@@ -52,6 +54,8 @@ class Overload:
         self._late_ticks = 0
         self._calm_ticks = 0
         self._shed = False
+        self._most_read = 0
+        self._read = 0
 
     def tick(self, late_seconds: float, model_seconds: float) -> None:
         """Ten times a second: by how much the loop was late with it, and how long a call on the loop takes."""
@@ -60,17 +64,30 @@ class Overload:
         self._late_ticks = self._late_ticks + 1 if late_seconds > LATE_SECONDS else 0
         self._calm_ticks = 0 if self._shed or self._late_ticks else self._calm_ticks + 1
         self._shed = False
+        self._most_read = max(1, int(LASTING_CPU_SECONDS / (model_seconds + _HTTP_SECONDS)))
         if worth and not self.lasting and self._late_ticks >= _LATE_TICKS:
             self.lasting = True
             self._round_cpu = self._cpu_seconds()
         elif not worth or self._calm_ticks >= _CALM_TICKS:
             self.lasting = False
 
+    def check_read(self) -> None:
+        """While it lasts: of a request whose headers were just read, before anything is made of it.
+
+        What would not get its turn in the coming round is told so at a fraction of the price. Raises Refusal 503; what
+        is let through comes to `check`.
+        """
+        if self._read >= self._most_read:
+            self._shed = True
+            raise overloaded("the server has more requests than it can answer")
+        self._read += 1
+
     def check(self, state: Mapping[str, Any], now: float) -> None:
         """`state` is what the connection noted of the request. Raises Refusal 503 with Retry-After."""
         begins = state["arrived_at"] > self._round_began  # it was read after the last round had begun
         if begins:
             self._round_began = now
+            self._read = 0
         if self._is_over(now, begins=begins):
             self._shed = True
             raise overloaded("the server has more requests than it can answer")

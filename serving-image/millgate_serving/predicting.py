@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from millgate_serving import protection_metrics
+from millgate_serving import deadline, protection_metrics
 from millgate_serving.admission import Admission
 from millgate_serving.answers import Answers
 from millgate_serving.asgi import (
@@ -43,6 +43,7 @@ from millgate_serving.stopping import CallStopped, Stoppable
 from millgate_serving.validation import Arrays
 
 _ERROR_LINES_PER_SECOND = 10
+_UNAVAILABLE = 503
 
 Respond = Callable[[Message, Send, int, bytes, list[Header]], Awaitable[None]]
 """Sends one whole answer: scope, send, status, body, headers."""
@@ -147,6 +148,35 @@ class Predicting:
         if codec is not None:
             codec.check(headers)
         return client
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether it is worth asking `refuse`: the server has been busy."""
+        return self.overload.lasting or self.runner.is_busy
+
+    def refuse(self, codec: Codec, headers: Headers) -> tuple[bytes, list[Header]] | None:
+        """The 503, body and headers, that a POST would get whatever its body is; none if it may get anything else.
+
+        What `answer` asks, in its order, before a task and a cycle have been made: these are most of a refusal's price.
+        """
+        started = time.perf_counter()
+        try:
+            if self.runner.is_short(0):
+                if self.overload.lasting:
+                    self.overload.check_read()
+                return None
+            if not self.admission.open or deadline.HEADER in headers:
+                return None
+            codec.check(headers)
+            self.runner.check_room(deadline.seconds_of(headers, self._settings.protection.deadline_seconds))
+        except Refusal as refusal:
+            if refusal.status != _UNAVAILABLE:
+                return None
+            reply = refused(refusal)
+            request_id = self._ids.of(headers)
+            self._observe(codec, reply, headers, ("", request_id), started)
+            return reply.body, [*reply.headers, (ID_HEADER, request_id.encode())]
+        return None
 
     async def _reply(
         self, codec: Codec | None, scope: Message, receive: Receive, headers: Headers, request_id: str

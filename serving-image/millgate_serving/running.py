@@ -72,6 +72,11 @@ class Runner:
         """Calls in threads, those among them that nobody waits for any more."""
         return len(self._running)
 
+    @property
+    def is_busy(self) -> bool:
+        """Requests wait, so that the next one may find no room."""
+        return bool(self._waiting)
+
     def is_short(self, body_bytes: int) -> bool:
         return body_bytes <= INLINE_BYTES and self._model_seconds <= _INLINE_SECONDS
 
@@ -98,7 +103,7 @@ class Runner:
         """
         loop = asyncio.get_running_loop()
         seconds = deadline.seconds_of(headers, self._limits.deadline_seconds)
-        self._check_room(seconds)
+        self.check_room(seconds)
         job = _Job(work, loop, is_clients_deadline=seconds < (self._limits.deadline_seconds or math.inf))
         timer = loop.call_later(seconds, self._expire, job) if seconds < math.inf else None
         if len(self._running) < self._limits.concurrency:
@@ -112,7 +117,8 @@ class Runner:
                 timer.cancel()
         return answer
 
-    def _check_room(self, seconds: float) -> None:
+    def check_room(self, seconds: float) -> None:
+        """Of a request that may take so long. Raises Refusal 503, or 408 where that is too short."""
         if len(self._running) < self._limits.concurrency:
             return
         if self._limits.deadline_seconds and self._is_stuck(time.monotonic()):

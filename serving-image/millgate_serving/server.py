@@ -41,7 +41,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http=connections(settings),
+            http=connections(settings, app),
             ws="none",
             lifespan="off",
             log_config=None,
