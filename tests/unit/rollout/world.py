@@ -178,8 +178,10 @@ class World:
         rollout = self.status.rollout
         for event in made.events:
             if event.reason is EventReason.GATE_FAILED and rollout is not None and rollout.steps:
-                visit = f"{rollout.id} {rollout.steps[-1].start_time}"
-                told = (visit, event.message.split()[1])
+                # of the step that it names: the same plan may have opened the next one already
+                _, gate, _, _, step, *_ = event.message.replace(":", "").split()
+                began = max(visit.start_time for visit in rollout.steps if visit.name == step)
+                told = (f"{rollout.id} {step} {began}", gate)
                 assert told not in self.told, "quiet: a failure is told twice in one step"
                 self.told.append(told)
 
