@@ -51,7 +51,8 @@ def _check_no_blind_step(world: "World", before: Status, made: Plan) -> None:
     if old is None or old.stage is not Stage.STEPPING or old.step_start_time is None or before.stable is None:
         return
     promoted = made.status.stable is not None and made.status.stable.hash != before.stable.hash
-    stepped = new is not None and new.stage is Stage.STEPPING and new.step_index != old.step_index
+    # by its name: where steps were inserted before it, the same step only has another number
+    stepped = new is not None and new.stage is Stage.STEPPING and new.step_name != old.step_name
     if not (promoted or stepped) or (new is not None and new.stage is Stage.ROLLING_BACK):
         return
     step = next((step for step in steps_of(world.spec.rollout) if step.name == old.step_name), None)
