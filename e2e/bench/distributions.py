@@ -78,7 +78,7 @@ async def block(app: App, requests: list[bytes]) -> float:
             return {"type": "http.request", "body": body, "more_body": False}
 
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        state = {"closes_at": float("inf"), "arrived_at": float("inf"), "crowded": False}
+        state = {"closes_at": float("inf"), "crowded": False}
         scope = {"path": "/predict", "method": "POST", "headers": headers, "state": state}
         await app(scope, receive, send)
     return (time.thread_time() - begun) / len(requests) * 1e6

@@ -52,7 +52,7 @@ class Admission:
     def admit(self, scope: Message, headers: Headers) -> str:
         """The client's name, empty where nobody is asked. Raises Refusal 400, 401, 403, 429 or 503."""
         now = self._clock()
-        self._overload.check(scope["state"], now)
+        self._overload.check(now, crowded=scope["state"]["crowded"])
         if self._https_only and scope["scheme"] != "https":
             raise Refusal(403, "predictions are answered over https only", reason="Forbidden")
         if deadline.HEADER in headers:

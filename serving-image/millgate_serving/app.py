@@ -43,6 +43,7 @@ class App:
         self._models = _model_paths(settings)
         # Every path is known before the first request, so a route is one look into a dictionary.
         self._codecs: dict[str, Codec | None] = dict.fromkeys(("/predict", *self._paths("/infer")))
+        self._direct: dict[bytes, Codec] = {}
         self._pages: dict[str, Page] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
@@ -72,6 +73,7 @@ class App:
         self.observer.serve(ready, self.predicting)
         tensors = v2.V2(ready, name, version)
         self._codecs = dict.fromkeys(self._codecs, tensors) | {"/predict": PredictJson(ready.decode, name, version)}
+        self._direct = {path.encode(): codec for path, codec in self._codecs.items() if codec is not None}
         self._described, self._v2_described = b"", tensors.metadata
         self._ready = ready
 
@@ -91,20 +93,23 @@ class App:
         status, body, headers = self._page(path, scope["method"])
         await self._send(scope, send, status, body, headers)
 
+    # Without a task: see Connection
+
+    def takes(self, target: bytes) -> bool:
+        """An answer during the drain ends its connection, and so takes the ordinary way."""
+        return target in self._direct and not self.draining
+
     @property
     def may_refuse(self) -> bool:
-        """An answer during the drain ends its connection, and so takes the ordinary way."""
-        return self.predicting.may_refuse and not self.draining
+        return self.predicting.may_refuse
 
-    def refuse(self, path: bytes, headers: list[Header]) -> bytes | None:
-        """The whole answer to a POST that finds the server overloaded; none where it takes the ordinary way."""
-        codec = self._codecs.get(path.decode("latin-1"))
-        refused = None if codec is None else self.predicting.refuse(codec, dict(headers))
-        if refused is None:
-            return None
-        body, answered = refused
-        lines = b"".join([b"%b: %b\r\n" % header for header in answered])
-        return b"HTTP/1.1 503 Service Unavailable\r\n%bcontent-length: %d\r\n\r\n%b" % (lines, len(body), body)
+    def refuse(self, target: bytes, headers: list[Header]) -> bytes | None:
+        """The whole answer to a POST that finds the model overloaded."""
+        return self.predicting.refuse(self._direct[target], dict(headers))
+
+    def answer_now(self, target: bytes, scope: Message, body: bytes, write: Callable[[bytes], None]) -> bool:
+        """Write the whole answer, if the model is so fast that it is asked on the loop."""
+        return self.predicting.answer_now(self._direct[target], scope, body, write)
 
     def _page(self, path: str, method: str) -> tuple[int, bytes, list[Header]]:
         page = self._pages.get(path)

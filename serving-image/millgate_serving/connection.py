@@ -1,14 +1,20 @@
-"""A client's connection: when it is too old, too slow or one too many, and malformed HTTP in our form of errors."""
+"""A client's connection: when it is too old, too slow or one too many, and malformed HTTP in our form of errors.
+
+An ordinary request for a prediction is answered in the moment in which its last byte is read. uvicorn's way, a cycle
+and a task for each request, costs twice as much as everything else that HTTP needs; it is left to what has to wait: for
+a body that comes in parts, for a thread, or for the answer to the request before it.
+"""
 
 import asyncio
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from millgate_serving.asgi import error_body
+from millgate_serving.asgi import Message, error_body
 from millgate_serving.refusal import Header
 from millgate_serving.settings import Settings
 
@@ -20,15 +26,21 @@ MAX_HEAD_BYTES: Final = 64 << 10
 _AGE_JITTER = 0.1
 
 
-class Refusing(Protocol):
-    """Who knows that a request is refused before anything is made of it."""
+class Answering(Protocol):
+    """Who may answer without a cycle and a task."""
+
+    def takes(self, target: bytes) -> bool:
+        """Whether a POST there may be for `answer_now`."""
 
     @property
     def may_refuse(self) -> bool:
-        """Whether it is worth asking."""
+        """Whether it is worth asking `refuse`."""
 
-    def refuse(self, path: bytes, headers: list[Header]) -> bytes | None:
+    def refuse(self, target: bytes, headers: list[Header]) -> bytes | None:
         """Of a POST the whole answer, if it is refused whatever its body is."""
+
+    def answer_now(self, target: bytes, scope: Message, body: bytes, write: Callable[[bytes], None]) -> bool:
+        """Write the whole answer to a POST; False, and nothing is written, where that has to wait."""
 
 
 class _Nobody:
@@ -36,20 +48,25 @@ class _Nobody:
         """Nobody waits for more of this request."""
 
 
-class _Refused:
+class _Answered:
     """In place of uvicorn's cycle, for a request that has its answer: what comes of its body is skipped."""
 
     response_complete = True
     message_event = _Nobody()
-    more_body = True
+
+    def __init__(self, *, more_body: bool) -> None:
+        self.more_body = more_body
+
+
+_WHOLE: Final = cast("RequestResponseCycle", _Answered(more_body=False))
 
 
 class Connection(HttpToolsProtocol):
-    """`app_state` is copied into every request: `closes_at`, `arrived_at` and `crowded`."""
+    """`app_state` is copied into every request: `closes_at` and `crowded`."""
 
     max_age_seconds: float
     most: int
-    refusing: Refusing
+    answering: Answering
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -58,70 +75,151 @@ class Connection(HttpToolsProtocol):
         jitter = random.uniform(1 - _AGE_JITTER, 1 + _AGE_JITTER)  # noqa: S311 - not a secret
         crowded = len(self.connections) > self.most
         closes_at = 0.0 if crowded else now + self.max_age_seconds * jitter
-        self.app_state: dict[str, Any] = {"closes_at": closes_at, "arrived_at": now, "crowded": crowded}
-        self._unfinished: tuple[object, float] = (None, now)
+        self.app_state: dict[str, Any] = {"closes_at": closes_at, "crowded": crowded}
+        self._waits: tuple[object, float] = (None, now)
         self._head_bytes = 0
+        self._held: bytes | None = None
+        self._offered = False
+        self._answered_now = False
         if len(self.connections) > 2 * self.most:  # so many that even an answer to each would be too much
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """The parser keeps headers without limit, so they are counted while they are incomplete."""
-        super().data_received(data)
-        scope = self.scope
-        if scope is None or "method" in scope:
+        """uvicorn's, but for offers of another protocol, and for headers that go on."""
+        before, self._answered_now = self.scope, False
+        self._unset_keepalive_if_required()
+        rest = data
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+                rest = b""
+            except httptools.HttpParserUpgrade as offer:
+                rest = self._declined(rest[offer.args[0] :])
+            except httptools.HttpParserError:
+                self._held = None
+                self.send_400_response("")
+                return
+        if self._held is not None:
+            self._release()
+        if self.scope is None or "method" in self.scope:
             self._head_bytes = 0
-            return
-        self._head_bytes += len(data)
+        else:
+            self._count_head(len(data), began=self.scope is not before)
+
+    def _count_head(self, received: int, *, began: bool) -> None:
+        """The parser keeps headers without limit, so they are counted while they are incomplete."""
+        if began:  # who knows how much before that was of other requests
+            self._head_bytes = sum(len(name) + len(value) for name, value in self.headers)
+        else:
+            self._head_bytes += received
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._end(b"431 Request Header Fields Too Large", f"the headers may have at most {MAX_HEAD_BYTES} bytes")
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """A pipelined request arrives when the one before it has been answered."""
-        cast("dict[str, Any]", cycle.scope)["state"]["arrived_at"] = time.monotonic()
-        super()._start_asgi_task(cycle, app)
+    def _declined(self, rest: bytes) -> bytes:
+        """The request without its offer of another protocol, which clients of HTTP/2 make (Java's own, curl --http2).
+
+        RFC 9110, section 7.8: a server may ignore it. The parser takes what follows for the other protocol's, so it is
+        given the request anew. Nothing remains where a tunnel was asked for: that was refused, and ends the connection.
+        """
+        if not self._offered:
+            return b""
+        self._offered = False
+        head = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                head.append(b"connection: close" if b"close" in value.lower() else b"connection: keep-alive")
+            elif name != b"upgrade":
+                head.append(b"%b: %b" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        return b"\r\n".join(head) + b"\r\n\r\n" + rest
 
     def on_headers_complete(self) -> None:
-        """Under overload the answer may be known by now, and then neither a cycle nor a task is made."""
-        answer = self._refusal() if self.refusing.may_refuse else None
-        if answer is None:
+        """Held back until the rest of these bytes is parsed: with all of its body a request may be answered at once."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._offered = True
+            return
+        if not self._may_be_now():
             super().on_headers_complete()
             return
+        answering = self.answering
+        answer = answering.refuse(self.url, self.headers) if answering.may_refuse else None
         self.scope["method"] = "POST"
-        self.cycle = cast("RequestResponseCycle", _Refused())
-        self.transport.write(answer)
-        self.on_response_complete()
+        if answer is None:
+            self._held = b""
+            return
+        self._answered(answer, cast("RequestResponseCycle", _Answered(more_body=True)))
 
-    def _refusal(self) -> bytes | None:
-        """Anything unusual takes the ordinary way, as does what ends the connection: its body is to be read first."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            return None
+    def _may_be_now(self) -> bool:
+        """Anything unusual takes the ordinary way, as does what ends the connection: its body is to be read first.
+
+        So does the second of requests that came together: other connections wait too.
+        """
+        if self._answered_now or (self.cycle is not None and not self.cycle.response_complete):
+            return False
         parser = self.parser
-        if parser.get_method() != b"POST" or self.expect_100_continue or self.flow.write_paused:
-            return None
-        if not parser.should_keep_alive() or parser.should_upgrade() or parser.get_http_version() != "1.1":
-            return None
-        if time.monotonic() >= self.app_state["closes_at"]:
-            return None
-        return self.refusing.refuse(self.url, self.headers)
+        if not self.answering.takes(self.url) or parser.get_method() != b"POST":
+            return False
+        if self.expect_100_continue or self.flow.write_paused:
+            return False
+        if not parser.should_keep_alive() or parser.get_http_version() != "1.1":
+            return False
+        closes_at: float = self.app_state["closes_at"]
+        return time.monotonic() < closes_at
+
+    def on_body(self, body: bytes) -> None:
+        if self._held is None:
+            super().on_body(body)
+        else:
+            self._held += body
 
     def on_message_complete(self) -> None:
+        if self._offered:
+            return
+        if self._held is not None:
+            if self.answering.answer_now(self.url, cast("Message", self.scope), self._held, self._answer):
+                self._held = None
+                return
+            self._release()
         super().on_message_complete()
         self.cycle.more_body = False  # also of a request that was answered before its body was there
 
-    def close_if_slow(self, now: float) -> None:
+    def _answer(self, answer: bytes) -> None:
+        self._answered(answer, _WHOLE)
+
+    def _answered(self, answer: bytes, instead: RequestResponseCycle) -> None:
+        """What uvicorn does at the end of a cycle, but for its timer: `close_if_idle` looks after the connection."""
+        self.cycle = instead
+        self._answered_now = True
+        self.server_state.total_requests += 1
+        self.transport.write(answer)
+
+    def _release(self) -> None:
+        """The ordinary way, from where it was left."""
+        body, self._held = self._held, None
+        super().on_headers_complete()
+        if body:
+            super().on_body(body)
+
+    def close_if_idle(self, now: float) -> None:
         """A request must be complete in a minute; a connection may be idle for longer than any client's patience.
 
         Looked at now and then, so that a request itself costs nothing.
         """
-        current, since = self._unfinished
-        if self.scope is not current or not self._is_unfinished():
-            self._unfinished = self.scope, now
-        elif now - since > (REQUEST_SECONDS if self.scope is not None else KEEP_ALIVE_SECONDS):
+        current, since = self._waits
+        limit = self._limit_seconds()
+        if self.scope is not current or limit is None:
+            self._waits = self.scope, now
+        elif now - since > limit:
             self.transport.close()
 
-    def _is_unfinished(self) -> bool:
-        """Nothing has come yet, or the headers or the body are incomplete."""
-        return self.scope is None or "method" not in self.scope or self.cycle.more_body
+    def _limit_seconds(self) -> float | None:
+        """For what the client may let us wait; none while it waits for us."""
+        if self.scope is None:
+            return KEEP_ALIVE_SECONDS
+        if "method" not in self.scope or self.cycle.more_body:
+            return REQUEST_SECONDS
+        return KEEP_ALIVE_SECONDS if self.cycle.response_complete else None
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are plain text
         self._end(b"400 Bad Request", "the request is not valid HTTP/1.1")
@@ -135,18 +233,18 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-def connections(settings: Settings, app: Refusing) -> type[Connection]:
+def connections(settings: Settings, app: Answering) -> type[Connection]:
     """The class for uvicorn, which makes the objects and knows nothing of our settings."""
 
     class Configured(Connection):
         max_age_seconds = settings.max_connection_age_seconds
         most = settings.protection.max_connections
-        refusing = app
+        answering = app
 
     return Configured
 
 
-def close_slow(open_connections: Iterable[object], now: float) -> None:
+def close_idle(open_connections: Iterable[object], now: float) -> None:
     for connection in list(open_connections):
         if isinstance(connection, Connection):
-            connection.close_if_slow(now)
+            connection.close_if_idle(now)

@@ -4,7 +4,8 @@ Where a model is fast it runs on the loop, so the queue is the loop's own: it re
 something, and then answers in rounds. A burst may wait long, as it ends. When the loop has been late again and again, a
 round may only last shortly, and the rest of it is told at once to come back later: what is answered stays near the
 capacity, and nobody waits for nothing (that there are two limits is CoDel's idea, Nichols and Jacobson 2012). The short
-limit is processor time from the beginning of a round: a server that gets little of its core still answers some.
+limit is processor time from the beginning of a round: a server that gets little of its core still answers some. A round
+is one turn of the loop.
 
 A refusal costs 25 us, nearly all of it HTTP. Of five times the capacity four are refused for each that is answered: of
 the capacity (1 - 5 r / a) / (1 - r / a) remains, where r is the price of a refusal and a that of an answer: with less
@@ -12,9 +13,10 @@ than 0.5 ms for an answer refusing would take more than a fifth of it. Such a mo
 connections alone: a thousand requests of 50 us have all been answered after 50 ms.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from millgate_serving.refusal import Refusal
 
@@ -25,8 +27,6 @@ FAST_SECONDS: Final = 5.0
 LATE_SECONDS: Final = 0.02
 TICK_SECONDS: Final = 0.1
 WORTH_SHEDDING_SECONDS: Final = 0.0005
-_HTTP_SECONDS: Final = 0.0001
-"""What an answer costs besides the model."""
 _LATE_TICKS = 2
 _CALM_TICKS = 10
 
@@ -42,20 +42,24 @@ def overloaded(message: str, after_seconds: int = 1) -> Refusal:
 class Overload:
     """Judges by how long the round lasts to which a request belongs. All of it is called on the event loop.
 
-    Times are of `time.monotonic`; `cpu_seconds` tells the processor time of the loop's thread.
+    Times are of `time.monotonic`; `cpu_seconds` tells the processor time of the loop's thread, and `next_round` has the
+    loop call something at its next turn.
     """
 
-    def __init__(self, cpu_seconds: Callable[[], float] = time.thread_time) -> None:
+    def __init__(
+        self,
+        cpu_seconds: Callable[[], float] = time.thread_time,
+        next_round: Callable[[Callable[[], None]], object] = lambda end: asyncio.get_running_loop().call_soon(end),
+    ) -> None:
         self._cpu_seconds = cpu_seconds
+        self._next_round = next_round
         self.lasting = False
         self._limit = BURST_SECONDS
-        self._round_began = 0.0
+        self._round_began: float | None = None
         self._round_cpu = 0.0
         self._late_ticks = 0
         self._calm_ticks = 0
         self._shed = False
-        self._most_read = 0
-        self._read = 0
 
     def tick(self, late_seconds: float, model_seconds: float) -> None:
         """Ten times a second: by how much the loop was late with it, and how long a call on the loop takes."""
@@ -64,41 +68,31 @@ class Overload:
         self._late_ticks = self._late_ticks + 1 if late_seconds > LATE_SECONDS else 0
         self._calm_ticks = 0 if self._shed or self._late_ticks else self._calm_ticks + 1
         self._shed = False
-        self._most_read = max(1, int(LASTING_CPU_SECONDS / (model_seconds + _HTTP_SECONDS)))
         if worth and not self.lasting and self._late_ticks >= _LATE_TICKS:
             self.lasting = True
             self._round_cpu = self._cpu_seconds()
         elif not worth or self._calm_ticks >= _CALM_TICKS:
             self.lasting = False
 
-    def check_read(self) -> None:
-        """While it lasts: of a request whose headers were just read, before anything is made of it.
-
-        What would not get its turn in the coming round is told so at a fraction of the price. Raises Refusal 503; what
-        is let through comes to `check`.
-        """
-        if self._read >= self._most_read:
+    def check(self, now: float, *, crowded: bool) -> None:
+        """`crowded`: the request's connection was one too many. Raises Refusal 503 with Retry-After."""
+        began = self._round_began
+        if began is None:
+            self._round_began = began = now
+            if self.lasting:
+                self._round_cpu = self._cpu_seconds()
+            self._next_round(self._end_round)
+        if self._is_over(now - began):
             self._shed = True
             raise overloaded("the server has more requests than it can answer")
-        self._read += 1
-
-    def check(self, state: Mapping[str, Any], now: float) -> None:
-        """`state` is what the connection noted of the request. Raises Refusal 503 with Retry-After."""
-        begins = state["arrived_at"] > self._round_began  # it was read after the last round had begun
-        if begins:
-            self._round_began = now
-            self._read = 0
-        if self._is_over(now, begins=begins):
-            self._shed = True
-            raise overloaded("the server has more requests than it can answer")
-        if state["crowded"]:
+        if crowded:
             raise overloaded("the server has more connections than it can serve")
 
-    def _is_over(self, now: float, *, begins: bool) -> bool:
+    def _is_over(self, seconds: float) -> bool:
         """The processor's time is asked for only while it matters: that costs more than all else here."""
-        if not self.lasting:
-            return now - self._round_began > self._limit
-        cpu = self._cpu_seconds()
-        if begins:
-            self._round_cpu = cpu
-        return cpu - self._round_cpu > LASTING_CPU_SECONDS
+        if self.lasting:
+            return self._cpu_seconds() - self._round_cpu > LASTING_CPU_SECONDS
+        return seconds > self._limit
+
+    def _end_round(self) -> None:
+        self._round_began = None

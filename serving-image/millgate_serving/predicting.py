@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from msgspec import Struct
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from millgate_serving import deadline, protection_metrics
 from millgate_serving.admission import Admission
@@ -91,6 +92,19 @@ def refused(refusal: Refusal, **known: Any) -> Reply:
     return Reply(refusal.status, error_body(refusal.message), (JSON, *refusal.headers), refusal.reason, **known)
 
 
+def _whole(reply: Reply, request_id: str) -> bytes:
+    """The answer as it goes over an HTTP/1.1 connection that goes on."""
+    headers = b"".join([b"%b: %b\r\n" % header for header in reply.headers])
+    return b"%b%b%b: %b\r\ncontent-length: %d\r\n\r\n%b" % (
+        STATUS_LINE[reply.status],
+        headers,
+        ID_HEADER,
+        request_id.encode(),
+        len(reply.body),
+        reply.body,
+    )
+
+
 class Predicting:
     """State is changed on the event loop only, but for one assignment: the model arrives."""
 
@@ -119,6 +133,26 @@ class Predicting:
             self.runner.stop = ready.engine.stop
         self._metrics.add(protection_metrics.lines_of(self.runner, time.monotonic, ready.guard, self._answers))
         self._ready = ready
+
+    def answer_now(self, codec: Codec, scope: Message, body: bytes, write: Callable[[bytes], None]) -> bool:
+        """The same as `answer`, for a request whose body is here: the whole answer is written before this returns.
+
+        False, and nothing has happened, where a thread is to do it.
+        """
+        ready, runner = self._ready, self.runner
+        if ready is None or not runner.is_short(len(body)):
+            return False
+        started = time.perf_counter()
+        headers: Headers = dict(scope["headers"])
+        request_id, client = self._ids.of(headers), ""
+        try:
+            client = self._admitted(codec, scope, headers)
+            reply = self._run_here(codec, ready, body, headers, request_id)
+        except Refusal as refusal:
+            reply = refused(refusal)
+        write(_whole(reply, request_id))
+        self._observe(codec, reply, headers, (client, request_id), started)
+        return True
 
     async def answer(self, codec: Codec | None, scope: Message, receive: Receive, send: Send) -> None:
         """Without a codec there is no model yet."""
@@ -151,22 +185,18 @@ class Predicting:
 
     @property
     def may_refuse(self) -> bool:
-        """Whether it is worth asking `refuse`: the server has been busy."""
-        return self.overload.lasting or self.runner.is_busy
+        """Whether it is worth asking `refuse`: requests wait for the model."""
+        return self.runner.is_busy and self.admission.open
 
-    def refuse(self, codec: Codec, headers: Headers) -> tuple[bytes, list[Header]] | None:
-        """The 503, body and headers, that a POST would get whatever its body is; none if it may get anything else.
+    def refuse(self, codec: Codec, headers: Headers) -> bytes | None:
+        """The 503 that a POST would get whatever its body is; none if it may get anything else.
 
         What `answer` asks, in its order, before a task and a cycle have been made: these are most of a refusal's price.
         """
         started = time.perf_counter()
+        if deadline.HEADER in headers or self.runner.is_short(0):
+            return None
         try:
-            if self.runner.is_short(0):
-                if self.overload.lasting:
-                    self.overload.check_read()
-                return None
-            if not self.admission.open or deadline.HEADER in headers:
-                return None
             codec.check(headers)
             self.runner.check_room(deadline.seconds_of(headers, self._settings.protection.deadline_seconds))
         except Refusal as refusal:
@@ -175,7 +205,7 @@ class Predicting:
             reply = refused(refusal)
             request_id = self._ids.of(headers)
             self._observe(codec, reply, headers, ("", request_id), started)
-            return reply.body, [*reply.headers, (ID_HEADER, request_id.encode())]
+            return _whole(reply, request_id)
         return None
 
     async def _reply(
@@ -185,15 +215,19 @@ class Predicting:
         ready = self._ready
         if codec is None or ready is None:
             raise Refusal(503, "the model is not loaded yet", reason="NotLoaded")
-        runner = self.runner
-        if runner.is_short(len(body)):
-            runner.here_since = time.monotonic()
-            try:
-                return self._run(codec, ready, body, headers, request_id)
-            finally:
-                runner.here_since = 0.0
+        if self.runner.is_short(len(body)):
+            return self._run_here(codec, ready, body, headers, request_id)
         work = partial(self._run_and_count, codec, ready, body, headers, request_id)
-        return await runner.run(work, headers)
+        return await self.runner.run(work, headers)
+
+    def _run_here(self, codec: Codec, ready: ReadyModel, body: bytes, headers: Headers, request_id: str) -> Reply:
+        """On the event loop."""
+        runner = self.runner
+        runner.here_since = time.monotonic()
+        try:
+            return self._run(codec, ready, body, headers, request_id)
+        finally:
+            runner.here_since = 0.0
 
     def _run_and_count(self, codec: Codec, ready: ReadyModel, body: bytes, headers: Headers, request_id: str) -> Reply:
         """In the model's thread: thousands of rows must not be counted on the event loop."""

@@ -15,7 +15,7 @@ from typing import cast
 import uvicorn
 
 from millgate_serving.app import App
-from millgate_serving.connection import KEEP_ALIVE_SECONDS, Connection, close_slow, connections
+from millgate_serving.connection import KEEP_ALIVE_SECONDS, Connection, close_idle, connections
 from millgate_serving.logs import log
 from millgate_serving.overload import TICK_SECONDS
 from millgate_serving.settings import Settings
@@ -46,6 +46,7 @@ class Server(uvicorn.Server):
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # whoever sends X-Forwarded-For could name any client's address
             server_header=False,
             date_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -103,7 +104,7 @@ class Server(uvicorn.Server):
 
     def _look_around(self, now: float) -> None:
         """What need not be looked at for every request."""
-        close_slow(self.server_state.connections, now)
+        close_idle(self.server_state.connections, now)
         self._app.predicting.admission.refresh()
         if self._certificate is not None:
             self._certificate.refresh()

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import jwt
@@ -254,13 +255,13 @@ def test_a_private_key_is_not_accepted_where_a_public_one_belongs(tmp_path):
 
 
 def scope(**fields: object) -> dict:
-    state = {"arrived_at": 0.0, "crowded": False}
+    state = {"crowded": False}
     return {"client": ("10.0.0.1", 5000), "scheme": "http", "state": state} | fields
 
 
 def admission(environment: dict[str, object], now: float = 0.0) -> Admission:
     read = protection.read({name: str(value) for name, value in environment.items()})
-    return Admission(read, Overload(), lambda: now)
+    return Admission(read, Overload(next_round=lambda _: None), lambda: now)
 
 
 def refused(asked: Admission, headers: dict, **fields: object) -> tuple[int, str]:
@@ -361,15 +362,18 @@ class Loop:
 
     def __init__(self, share: float = 1.0) -> None:
         self.now, self.share = 1.0, share
-        self.overload = Overload(lambda: self.now * share)
+        self._turns: list[Callable[[], None]] = []
+        self.overload = Overload(lambda: self.now * share, self._turns.append)
 
     def answered(self, requests: int, each_seconds: float) -> int:
-        """How many of a round: all were read before the first of them is begun with."""
-        read_at, answered = self.now, 0
+        """How many of one turn of the loop."""
+        while self._turns:
+            self._turns.pop()()
+        answered = 0
         self.now += 0.001
         for _ in range(requests):
             with suppress(Refusal):
-                self.overload.check({"arrived_at": read_at, "crowded": False}, self.now)
+                self.overload.check(self.now, crowded=False)
                 answered += 1
                 self.now += each_seconds
         return answered
@@ -384,7 +388,7 @@ def test_a_burst_is_answered_and_a_lasting_overload_is_shed():
     assert loop.overload.lasting
     assert 20 <= loop.answered(300, 0.001) <= 22
     with pytest.raises(Refusal) as refusal:
-        loop.overload.check({"arrived_at": loop.now - 1, "crowded": False}, loop.now)
+        loop.overload.check(loop.now, crowded=False)
     assert (refusal.value.status, refusal.value.headers) == (503, ((b"retry-after", b"1"),))
     for number in range(20):
         loop.overload.tick(0.0, SLOW)

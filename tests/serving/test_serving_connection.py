@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from millgate_serving.connection import KEEP_ALIVE_SECONDS, REQUEST_SECONDS, Connection, close_slow
+from millgate_serving.connection import KEEP_ALIVE_SECONDS, REQUEST_SECONDS, Connection, close_idle
 
 
 class Transport:
@@ -14,18 +14,18 @@ class Transport:
         self.closed = True
 
 
-def connected(scope: dict | None, *, more_body: bool = False) -> Connection:
+def connected(scope: dict | None, *, more_body: bool = False, answered: bool = False) -> Connection:
     """As far as a request has come: no scope is nothing at all, no method is headers that go on."""
     connection = Connection.__new__(Connection)
-    connection.scope, connection.cycle = scope, SimpleNamespace(more_body=more_body)
-    connection.transport, connection._unfinished = Transport(), (None, 0.0)
+    connection.scope, connection.cycle = scope, SimpleNamespace(more_body=more_body, response_complete=answered)
+    connection.transport, connection._waits = Transport(), (None, 0.0)
     return connection
 
 
 def closed_after(connection: Connection) -> float | None:
     """Seconds, looked at as often as the server looks."""
     for now in range(0, 2000, 2):
-        close_slow({connection}, float(now))
+        close_idle({connection}, float(now))
         if connection.transport.closed:
             return now
     return None
@@ -35,7 +35,13 @@ CASES = [
     ("nothing was ever sent", connected(None), KEEP_ALIVE_SECONDS),
     ("the headers go on", connected({}), REQUEST_SECONDS),
     ("the body goes on", connected({"method": "POST"}, more_body=True), REQUEST_SECONDS),
-    ("it is complete", connected({"method": "POST"}), None),
+    (
+        "it was answered before its body was there",
+        connected({"method": "POST"}, more_body=True, answered=True),
+        REQUEST_SECONDS,
+    ),
+    ("it is being answered", connected({"method": "POST"}), None),
+    ("it has its answer, and no other comes", connected({"method": "POST"}, answered=True), KEEP_ALIVE_SECONDS),
 ]
 
 
@@ -50,6 +56,6 @@ def test_the_time_counts_for_each_request_anew():
     connection = connected({})
     for request in range(50):
         connection.scope = {}  # of the next request, whose headers are not complete either
-        close_slow({connection}, 50.0 * request)
-        close_slow({connection}, 50.0 * request + 40)
+        close_idle({connection}, 50.0 * request)
+        close_idle({connection}, 50.0 * request + 40)
     assert not connection.transport.closed

@@ -8,10 +8,6 @@ from contextlib import contextmanager
 import pytest
 from serving_process import ask, eventually, serving
 
-from millgate_serving import settings
-from millgate_serving.app import App
-from millgate_serving.metrics import Metrics
-
 BODY = json.dumps({"rows": [{"rounds": 1, "share": 0.5}]}).encode()
 FOR_EVER = json.dumps({"rows": [{"rounds": 10**12, "share": 0.5}]}).encode()
 FULL = "the model has more requests than it can answer"
@@ -170,60 +166,3 @@ def test_who_has_no_key_is_not_told_how_busy_the_model_is(saved_models, tmp_path
     with full(saved_models, tmp_path, MILLGATE_API_KEYS_FILE=keys) as server:
         assert server.request("POST", "/predict", BODY).status == 401
         assert server.request("POST", "/predict", BODY, x_api_key="0123456789abcdef-shop").error == FULL
-
-
-# On the event loop
-
-
-class Anything:
-    """A codec that has no objections."""
-
-    protocol = "predict"
-
-    def check(self, headers) -> None:
-        """Whatever is sent is right."""
-
-
-def quick(folder) -> App:
-    """An application whose model is so fast that it runs on the loop."""
-    configured = settings.read({"MILLGATE_MODEL_NAME": "m", "MILLGATE_MODEL_PATH": str(folder)})
-    app = App(configured, Metrics(configured))
-    app._codecs = {"/predict": Anything()}
-    for _ in range(200):
-        app.predicting.runner.learn(0.0004)
-    return app
-
-
-def test_a_lasting_overload_of_the_loop_lets_through_what_a_round_can_answer(tmp_path):
-    app = quick(tmp_path)
-    overload = app.predicting.overload
-    assert app.refuse(b"/predict", []) is None
-    assert not app.may_refuse, "a burst is answered"
-    for _ in range(2):
-        overload.tick(0.3, 0.0009)
-    assert app.may_refuse
-    for arrived_at in (2.0, 4.0):
-        answers = [app.refuse(b"/predict", []) for _ in range(100)]
-        assert answers[:20] == [None] * 20
-        assert all(answer.startswith(b"HTTP/1.1 503 ") for answer in answers[20:])
-        overload.check({"arrived_at": arrived_at, "crowded": False}, arrived_at + 1)  # the round begins
-    assert app.refuse(b"/predict", []) is None
-    assert app.refuse(b"/feedback", []) is None
-    app.draining = True
-    assert not app.may_refuse
-    assert b'code="503"} 160' in app._metrics_text()[1]
-
-
-def test_a_refused_request_keeps_the_overload_lasting(tmp_path):
-    app = quick(tmp_path)
-    overload = app.predicting.overload
-    for _ in range(2):
-        overload.tick(0.3, 0.0009)
-    for _ in range(30):
-        while app.refuse(b"/predict", []) is None:
-            pass
-        overload.tick(0.0, 0.0009)
-        assert overload.lasting
-    for _ in range(10):
-        overload.tick(0.0, 0.0009)
-    assert not overload.lasting

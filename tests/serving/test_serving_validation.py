@@ -220,7 +220,7 @@ async def test_a_defect_of_a_decoder_is_never_a_server_error(saved_models):
         "path": "/predict",
         "method": "POST",
         "headers": [],
-        "state": {"closes_at": float("inf"), "arrived_at": float("inf"), "crowded": False},
+        "state": {"closes_at": float("inf"), "crowded": False},
     }
     await app(scope, receive, send)
     assert sent[0]["status"] == 400

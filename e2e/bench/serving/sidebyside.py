@@ -186,7 +186,7 @@ class Bench:
 
     def _run(self, one: Running, case: Case, flags: list[str]) -> Run:
         """The warm-up is a run of its own, so that the server's processor time is that of counted requests only."""
-        shared = ["-connections", str(self._plan.connections), *flags]
+        shared = ["-poll", "-connections", str(self._plan.connections), *flags]
         loadgen.run(one.url(case), "-duration", f"{self._plan.warmup_seconds}s", *shared, core=LOAD_CORE)
         watch = Watch(one.pid)
         found = loadgen.run(one.url(case), "-duration", f"{self._plan.seconds}s", *shared, core=LOAD_CORE)

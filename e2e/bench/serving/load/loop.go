@@ -113,7 +113,11 @@ func (l *loop) run(start time.Time) (time.Duration, time.Duration, error) {
 		if sending && l.schedule.open() && l.schedule.due.Before(wake) && len(l.backlog) == 0 {
 			wake = l.schedule.due
 		}
-		count, err := wait(l.epoll, ready, time.Until(wake))
+		pause := time.Until(wake)
+		if l.options.poll {
+			pause = 0
+		}
+		count, err := wait(l.epoll, ready, pause)
 		if err != nil {
 			return 0, 0, err
 		}

@@ -29,6 +29,7 @@ type options struct {
 	interval    time.Duration
 	number      uint64
 	fresh       bool
+	poll        bool
 }
 
 const usage = `usage: load [flags] http://HOST:PORT/PATH
@@ -85,6 +86,7 @@ func run(arguments []string) (int, error) {
 	set.DurationVar(&opts.maxLate, "max-late", 0, "open loop: gives up a request that found no free connection for this long (default: never)")
 	set.DurationVar(&opts.timeout, "timeout", 10*time.Second, "of one request; its connection is closed")
 	set.BoolVar(&opts.fresh, "fresh", false, "a new connection for each request")
+	set.BoolVar(&opts.poll, "poll", false, "never sleeps: for a generator that has a core of its own (waking a client on the same machine costs the server)")
 	set.StringVar(&want.method, "method", "", "(default POST with a body, else GET)")
 	set.Var((*list)(&want.headers), "header", "`'name: value'`; may be repeated")
 	set.StringVar(&want.headerLines, "header-lines", "", "`FILE` with a header a line; each request has one of them in turn")

@@ -1,0 +1,164 @@
+"""A request that is answered in the moment in which it is read gets what any other gets, however its bytes come."""
+
+import itertools
+import json
+import re
+import socket
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from serving_process import ask, eventually, serving
+
+BODY = json.dumps({"rows": [{"rounds": 1, "share": 0.5}]}).encode()
+HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\nx-request-id: mine\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+CHUNKED = HEAD.replace(b"content-length: %d" % len(BODY), b"transfer-encoding: chunked")
+WHOLE = HEAD + BODY
+IN_CHUNKS = CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+LIVE = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def quick(saved_models, tmp_path_factory):
+    """A server that has learnt that its model is fast."""
+    with serving(tmp_path_factory.mktemp("quick"), MILLGATE_MODEL_PATH=saved_models("rounds")) as server:
+        connection = server.wait_ready().connect()
+        for _ in range(100):
+            assert ask(connection, "POST", "/predict", BODY).status == 200
+        connection.close()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def answer(quick):
+    """The answer to `WHOLE`."""
+    with connected(quick) as raw:
+        raw.sendall(WHOLE)
+        return received(raw, 1)[0]
+
+
+def connected(server) -> socket.socket:
+    raw = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return raw
+
+
+def received(raw: socket.socket, answers: int) -> list[bytes]:
+    """So many whole answers."""
+    found, rest = [], b""
+    while len(found) < answers:
+        head = re.match(rb"(?s).*?\r\ncontent-length: (\d+)(?:\r\n.*?)?\r\n\r\n", rest)
+        if head is not None and len(rest) >= head.end() + int(head[1]):
+            end = head.end() + int(head[1])
+            found.append(rest[:end])
+            rest = rest[end:]
+            continue
+        part = raw.recv(65536)
+        assert part, rest
+        rest += part
+    assert not rest
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([WHOLE, IN_CHUNKS]), st.lists(st.integers(1, len(WHOLE) - 1), max_size=4))
+def test_a_request_gets_the_same_answer_however_its_bytes_are_split(quick, answer, request_bytes, cuts):
+    edges = [0, *sorted(set(cuts)), len(request_bytes)]
+    with connected(quick) as raw:
+        for start, end in itertools.pairwise(edges):
+            raw.sendall(request_bytes[start:end])
+        assert received(raw, 1) == [answer]
+        raw.sendall(LIVE)
+        assert received(raw, 1)[0].startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("requests", [2, 3, 40])
+def test_requests_that_come_together_are_answered_in_their_order(quick, answer, requests):
+    with connected(quick) as raw:
+        raw.sendall((WHOLE + LIVE + IN_CHUNKS) * requests)
+        answers = received(raw, 3 * requests)
+    assert answers[0::3] == answers[2::3] == [answer] * requests
+    assert all(each.endswith(b'{"live":true}') for each in answers[1::3])
+
+
+def test_a_client_that_does_not_read_gets_all_of_its_answers_once_it_does(quick, answer):
+    """And the server holds but few of them: what a client sends without reading waits in its own buffers."""
+    many = 3000
+    with connected(quick) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.setblocking(False)
+        unsent = WHOLE * many
+        deadline = time.monotonic() + 5
+        while unsent and time.monotonic() < deadline:
+            try:
+                unsent = unsent[raw.send(unsent) :]
+            except BlockingIOError:
+                break
+        assert quick.request("POST", "/predict", BODY).status == 200
+        sent = many - -(-len(unsent) // len(WHOLE))
+        raw.setblocking(True)
+        assert received_at_least(raw, sent, answer)
+
+
+def received_at_least(raw: socket.socket, answers: int, answer: bytes) -> bool:
+    rest = b""
+    while rest.count(answer) < answers:
+        part = raw.recv(1 << 20)
+        assert part
+        rest += part
+    return rest == answer * rest.count(answer) + answer[: len(rest) % len(answer)]
+
+
+OK = b"HTTP/1.1 200 "
+UNUSUAL = [
+    ("asks to be asked for its body", (b"host: x", b"host: x\r\nexpect: 100-continue"), b"HTTP/1.1 100 "),
+    ("is of HTTP/1.0", (b"HTTP/1.1", b"HTTP/1.0"), OK),
+    ("ends its connection", (b"host: x", b"host: x\r\nconnection: close"), OK),
+    ("has a query", (b"/predict", b"/predict?a=b"), OK),
+    ("would be another protocol's", (b"host: x", b"host: x\r\nconnection: upgrade\r\nupgrade: h2c"), OK),
+    ("is no POST", (b"POST", b"PUT"), b"HTTP/1.1 405 "),
+    ("is not understood", (b"share", b"shaer"), b"HTTP/1.1 400 "),
+]
+
+
+@pytest.mark.parametrize("case", UNUSUAL, ids=[case[0] for case in UNUSUAL])
+def test_an_unusual_request_is_answered_too(quick, case):
+    _, (usual, unusual), begins = case
+    with connected(quick) as raw:
+        raw.sendall(WHOLE.replace(usual, unusual))
+        assert raw.recv(65536).startswith(begins)
+
+
+def test_what_is_answered_at_once_is_counted_like_any_other_answer(quick):
+    def counted(name: str) -> float:
+        return sum(value for (sample, _), value in quick.samples().items() if sample == name)
+
+    before = counted("millgate_requests_total"), counted("millgate_rows_total")
+    with connected(quick) as raw:
+        for _ in range(20):
+            raw.sendall(WHOLE)
+            received(raw, 1)
+    assert (counted("millgate_requests_total"), counted("millgate_rows_total")) == (before[0] + 20, before[1] + 20)
+
+
+def test_nobody_asks_more_often_by_naming_addresses(saved_models, tmp_path):
+    limits = {"MILLGATE_RATE_PER_SECOND": 0.001, "MILLGATE_RATE_BURST": 1}
+    with serving(tmp_path, MILLGATE_MODEL_PATH=saved_models("rounds"), **limits) as server:
+        server.wait_ready()
+        statuses = [
+            server.request("POST", "/predict", BODY, x_forwarded_for=f"192.0.2.{number}").status for number in range(5)
+        ]
+    assert statuses == [200, 429, 429, 429, 429]
+
+
+def test_a_drain_is_told_to_a_client_that_was_answered_at_once(saved_models, tmp_path):
+    with serving(tmp_path, MILLGATE_MODEL_PATH=saved_models("rounds"), MILLGATE_DRAIN_SECONDS=60) as server:
+        connection = server.wait_ready().connect()
+        for _ in range(100):
+            assert not ask(connection, "POST", "/predict", BODY).closes
+        server.terminate()
+        server.event("draining")
+        answer = ask(connection, "POST", "/predict", BODY)
+        assert (answer.status, answer.closes) == (200, True)
+        eventually(lambda: connection.sock is None)
