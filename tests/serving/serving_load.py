@@ -16,6 +16,7 @@ class Load:
     kept_alive: int
     fresh: int
     answers: list[tuple[float, int, bool]] = field(default_factory=list)
+    """When it was asked, the status, and whether the connection ends."""
     lost: list[str] = field(default_factory=list)
 
     def __enter__(self) -> "Load":
@@ -53,10 +54,11 @@ class Load:
 
     def _ask(self, connection) -> bool:
         """Whether the connection has to be given up."""
+        asked_at = time.monotonic()
         try:
             answer = ask(connection, "POST", "/predict", self.body)
         except OSError as error:  # http.client's own errors on a broken connection are OSError too
             self.lost.append(repr(error))
             return True
-        self.answers.append((time.monotonic(), answer.status, answer.closes))
+        self.answers.append((asked_at, answer.status, answer.closes))
         return answer.closes

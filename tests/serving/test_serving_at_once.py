@@ -48,11 +48,10 @@ def received(raw: socket.socket, answers: int) -> list[bytes]:
     """So many whole answers."""
     found, rest = [], b""
     while len(found) < answers:
-        head = re.match(rb"(?s).*?\r\ncontent-length: (\d+)(?:\r\n.*?)?\r\n\r\n", rest)
-        if head is not None and len(rest) >= head.end() + int(head[1]):
-            end = head.end() + int(head[1])
-            found.append(rest[:end])
-            rest = rest[end:]
+        head, blank, body = rest.partition(b"\r\n\r\n")
+        if blank and len(body) >= (length := int(re.findall(rb"content-length: (\d+)", head)[0])):
+            found.append(head + blank + body[:length])
+            rest = body[length:]
             continue
         part = raw.recv(65536)
         assert part, rest

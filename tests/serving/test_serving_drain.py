@@ -31,9 +31,9 @@ def test_no_request_is_lost_when_a_server_is_stopped_under_load(saved_models, tm
 
         assert load.lost == []
         assert {status for _, status, _ in load.answers} == {200}
-        late = [closes for at, _, closes in load.answers if at > noticed_at]
+        late = [closes for asked_at, _, closes in load.answers if asked_at > noticed_at]
         assert len(late) > 100
-        assert all(late), "every answer after SIGTERM must end its connection"
+        assert all(late), "every answer to what was asked after SIGTERM must end its connection"
         assert drain_seconds <= ended_after < drain_seconds + 20
 
 
