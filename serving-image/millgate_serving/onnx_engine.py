@@ -42,18 +42,20 @@ class OnnxEngine:
         self.layout = _layout(self._inputs, signature)
         self._names = [node.name for node in self._inputs]
         columns_apart = bool(signature.columns) and not self.layout.matrix
-        self._shapes = [(-1, 1) if columns_apart and len(node.shape) == 2 else None for node in self._inputs]
+        shapes = [(-1, 1) if columns_apart and len(node.shape) == 2 else None for node in self._inputs]
+        self._shapes = shapes if any(shapes) else None
         self._calls: dict[int, ort.RunOptions] = {}
         outputs = session.get_outputs()
         self.outputs = tuple(node.name for node in outputs)
         # A declared [rows, 1] is one value a row, as scikit-learn answers; lists of maps (ZipMap) have no shape.
-        self._single = [len(node.shape) == 2 and node.shape[1] == 1 for node in outputs]
+        single = [len(node.shape) == 2 and node.shape[1] == 1 for node in outputs]
+        self._single = single if any(single) else None
 
     def run(self, arrays: Arrays) -> Outputs:
-        feeds = {
-            name: array if shape is None else array.reshape(shape)
-            for name, array, shape in zip(self._names, arrays, self._shapes, strict=True)
-        }
+        if self._shapes is not None:
+            shaped = zip(arrays, self._shapes, strict=True)
+            arrays = [array if shape is None else array.reshape(shape) for array, shape in shaped]
+        feeds = dict(zip(self._names, arrays, strict=True))
         options = self._calls.get(get_ident()) or self._first_call()
         options.terminate = False
         try:
@@ -62,10 +64,10 @@ class OnnxEngine:
             if options.terminate:
                 raise CallStopped from error
             raise
-        return [
-            (name, result.ravel() if single else result)
-            for name, result, single in zip(self.outputs, results, self._single, strict=True)
-        ]
+        if self._single is not None:
+            declared = zip(results, self._single, strict=True)
+            results = [result.ravel() if single else result for result, single in declared]
+        return list(zip(self.outputs, results, strict=True))
 
     def stop(self, thread: int) -> None:
         """Takes effect between two operators of the graph, also inside of a loop of the graph."""
