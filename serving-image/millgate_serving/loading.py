@@ -1,5 +1,6 @@
 """From nothing to a model that has answered: fetch, verify, load, answer a first request. Each is timed."""
 
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,8 @@ class ReadyModel:
     answered: Answered | None = None
     conversion: Conversion | None = None
     guard: OutputGuard | None = None
+    call_seconds: float = math.inf
+    """What the example takes at best; infinite without one, as rows that were made up tell little of a model's own."""
 
     def predict(self, arrays: Arrays) -> Outputs:
         return self.engine.run(arrays)
@@ -85,6 +88,7 @@ def load(settings: Settings, progress: Progress) -> ReadyModel:
         warm.answered,
         loaded.conversion,
         guard_of(rules, loaded.engine.outputs, None if example is None else example.outputs),
+        warm.seconds if warm.by_example else math.inf,
     )
 
 

@@ -131,6 +131,7 @@ class Predicting:
         ready = batched(ready, self._settings.protection.max_batch_rows)
         if isinstance(ready.engine, Stoppable):
             self.runner.stop = ready.engine.stop
+            self.runner.expect(ready.call_seconds)
         self._metrics.add(protection_metrics.lines_of(self.runner, time.monotonic, ready.guard, self._answers))
         self._ready = ready
 
@@ -150,6 +151,9 @@ class Predicting:
             reply = self._run_here(codec, ready, body, headers, request_id)
         except Refusal as refusal:
             reply = refused(refusal)
+        except Exception as error:  # noqa: BLE001 - a defect of ours; the parser would take it for malformed HTTP
+            self._errors.log("request failed", "error", **described(error))
+            reply = Reply(500, error_body("the server failed to answer"), (JSON,), "ServerFailed")
         write(_whole(reply, request_id))
         self._observe(codec, reply, headers, (client, request_id), started)
         return True

@@ -51,7 +51,7 @@ class Runner:
 
     def __init__(self, limits: Protection) -> None:
         self._limits = limits
-        # Until it is known a model counts as slow: a first call that never ends must not take the loop with it.
+        # Until it is known a model counts as slow: a call that never ends must not take the loop with it.
         self._model_seconds = 4 * _INLINE_SECONDS
         # What a call takes when nothing disturbs it: also on a machine that has little time for this process.
         self.least_seconds = _INLINE_SECONDS
@@ -79,6 +79,10 @@ class Runner:
 
     def is_short(self, body_bytes: int) -> bool:
         return body_bytes <= INLINE_BYTES and self._model_seconds <= _INLINE_SECONDS
+
+    def expect(self, seconds: float) -> None:
+        """Of a model whose calls can be ended, what one took. The first thousand requests may come at the same time."""
+        self._model_seconds = min(seconds, self._model_seconds)
 
     def learn(self, seconds: float) -> None:
         """A moving mean of 16. One long time is cut, as it may be the machine's and not the model's."""

@@ -11,6 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving_process import ask, eventually, serving
 
+from millgate_serving.app import App
+from millgate_serving.metrics import Metrics
+from millgate_serving.overload import Overload
+from millgate_serving.settings import read
+
 BODY = json.dumps({"rows": [{"rounds": 1, "share": 0.5}]}).encode()
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\nx-request-id: mine\r\ncontent-length: %d\r\n\r\n" % len(BODY)
 CHUNKED = HEAD.replace(b"content-length: %d" % len(BODY), b"transfer-encoding: chunked")
@@ -161,3 +166,28 @@ def test_a_drain_is_told_to_a_client_that_was_answered_at_once(saved_models, tmp
         answer = ask(connection, "POST", "/predict", BODY)
         assert (answer.status, answer.closes) == (200, True)
         eventually(lambda: connection.sock is None)
+
+
+class Broken:
+    """A codec with a defect."""
+
+    protocol = "predict"
+
+    def check(self, headers):
+        raise KeyError(headers)
+
+
+def test_a_defect_of_the_server_is_its_own_fault_and_not_the_clients(tmp_path, capsys):
+    configured = read({"MILLGATE_MODEL_NAME": "m", "MILLGATE_MODEL_PATH": str(tmp_path)})
+    app = App(configured, Metrics(configured))
+    predicting, written = app.predicting, []
+    predicting._ready = object()
+    predicting.runner.expect(0.0)
+    predicting.admission._overload = Overload(next_round=lambda _: None)
+    scope = {"method": "POST", "headers": [], "state": {"crowded": False}}
+    assert predicting.answer_now(Broken(), scope, b"{}", written.append)
+    (answer,) = written
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert answer.endswith(b'{"error":"the server failed to answer"}')
+    assert 'code="500"} 1' in app._metrics_text()[1].decode()
+    assert '"exception":"builtins.KeyError"' in capsys.readouterr().out
