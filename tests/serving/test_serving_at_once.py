@@ -1,5 +1,6 @@
 """A request that is answered in the moment in which it is read gets what any other gets, however its bytes come."""
 
+import contextlib
 import itertools
 import json
 import re
@@ -166,6 +167,18 @@ def test_a_drain_is_told_to_a_client_that_was_answered_at_once(saved_models, tmp
         answer = ask(connection, "POST", "/predict", BODY)
         assert (answer.status, answer.closes) == (200, True)
         eventually(lambda: connection.sock is None)
+
+
+def test_the_first_requests_of_a_new_pod_may_all_come_at_the_same_time(saved_models, tmp_path):
+    """Given a pod that has just become ready, when all clients of the old one turn to it, then none is refused."""
+    body = json.dumps({"rows": [[1.0, 2.0, 3.0, 4.0]]}).encode()
+    with serving(tmp_path, MILLGATE_MODEL_PATH=saved_models("tensor")) as server, contextlib.ExitStack() as clients:
+        server.wait_ready()
+        connections = [clients.enter_context(connected(server)) for _ in range(400)]
+        for raw in connections:
+            raw.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        statuses = {received(raw, 1)[0][:12] for raw in connections}
+    assert statuses == {b"HTTP/1.1 200"}
 
 
 class Broken:
