@@ -168,7 +168,8 @@ def test_a_model_is_fetched_once_for_a_node_and_a_further_pod_starts_while_the_r
     world.kubectl.run("scale", "deployment/mlflow", *PLATFORM, "--replicas=0")
     world.kubectl.run("wait", "--for=delete", "pod", "-l", "app=mlflow", *PLATFORM, "--timeout=60s")
     try:
-        _replace_a_pod(release)
+        said = world.kubectl.run("logs", _replace_a_pod(release), "-n", NAMESPACE)
+        assert "model found in the cache" in said
     finally:
         start_registry(world.kubectl, world.images)
 
