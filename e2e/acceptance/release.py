@@ -1,6 +1,7 @@
 """One ModelDeployment as a person handles it: apply, ask, look at its conditions, wait with a deadline."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,6 +15,9 @@ T = TypeVar("T")
 
 NAMESPACE, NAME = stack.MODEL_NAMESPACE, stack.NAME
 POLL_SECONDS = 0.3
+# What kubectl says when an API server under load does not answer in time, once. The word alone would be too little: it
+# is an option of many a command, and in the traceback of many a program.
+_LATE = re.compile(r"\(Timeout\)|handshake timeout|i/o timeout|Client\.Timeout|context deadline exceeded")
 
 BLUE_GREEN: Json = {"strategy": "BlueGreen", "gates": []}
 CANARY: Json = {
@@ -49,11 +53,18 @@ class Release:
         }
         self.world.kubectl.apply(json.dumps(manifest))
 
-    def begin(self, version: str) -> None:
+    def begin(self, version: str, **spec: Any) -> None:
         """As the first and only revision."""
         self.remove()
-        self.apply(version, BLUE_GREEN)
+        self.apply(version, BLUE_GREEN, **spec)
         self.await_condition("Ready", "True", "Promoted", seconds=180)
+
+    def await_preflight(self, version: str, rollout: Json, **spec: Any) -> None:
+        """Apply it, and pause once it has begun: the preflight goes on and passes, but no pod is started after it."""
+        self.apply(version, rollout, **spec)
+        self.until(lambda: self.status.get("rollout"), "the preflight to begin", 30)
+        self.apply(version, rollout, **spec, paused=True)
+        self.until(lambda: self.status["rollout"].get("preflightPassed"), "the preflight to pass", 90)
 
     def remove(self) -> None:
         self.world.kubectl.run(
@@ -104,9 +115,9 @@ class Release:
         while time.monotonic() < ends:
             try:
                 found = holds()
-            except CommandError as error:  # an API server under load may once not answer in time
+            except CommandError as error:
                 found = None
-                if "timeout" not in str(error).lower():
+                if not _LATE.search(str(error)):
                     raise
             if found:
                 return found

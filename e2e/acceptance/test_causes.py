@@ -109,10 +109,7 @@ def test_a_prometheus_that_is_not_there(world: World, release: Release) -> None:
 
 def test_an_artefact_overwritten_between_preflight_and_first_pod(world: World, release: Release) -> None:
     better, registry = world.versions[2], Registry(world.kubectl)
-    release.apply(better, BLUE_GREEN)
-    release.until(lambda: release.status.get("rollout"), "the preflight to begin", 30)
-    release.apply(better, BLUE_GREEN, paused=True)  # it goes on, but no pod is started after it
-    release.until(lambda: release.status["rollout"].get("preflightPassed"), "the preflight to pass", 90)
+    release.await_preflight(better, BLUE_GREEN)
     registry.overwrite(better)
     try:
         release.apply(better, BLUE_GREEN)

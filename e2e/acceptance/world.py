@@ -4,6 +4,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from e2e.cluster.provider import Cluster
 from e2e.demo import images, stack, trained
@@ -50,12 +51,17 @@ def bring_up(cluster: Cluster) -> World:
     start_registry(kubectl, made)
     registering = stack.Registering(kubectl, folder, others=True)
     try:
-        stack.install_millgate(kubectl, made, allowedImagePrefixes=["localhost/"])
-        stack.await_millgate(kubectl)
+        configure(kubectl, made)
         versions = registering.finish()
     finally:
         registering.stop()
     return World(cluster, kubectl, made, folder, versions)
+
+
+def configure(kubectl: Kubectl, made: Images, **config: Any) -> None:
+    """Millgate with these settings beside the usual ones, and with none that an earlier call gave."""
+    stack.install_millgate(kubectl, made, allowedImagePrefixes=["localhost/"], **config)
+    stack.await_millgate(kubectl)
 
 
 def start_registry(kubectl: Kubectl, made: Images) -> None:

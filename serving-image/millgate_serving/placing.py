@@ -27,6 +27,7 @@ def find(settings: Settings) -> tuple[Path, Manifest]:
     if settings.cache is not None and settings.digest:
         cached = settings.cache.take(settings.digest, directory)
         if cached is not None:
+            log("model found in the cache", digest=settings.digest)
             _write_manifest(settings.model_dir, cached)
             return directory, cached
     fetch(settings, directory)

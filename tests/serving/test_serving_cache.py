@@ -138,6 +138,7 @@ def test_a_second_pod_of_the_node_starts_without_the_registry(registered, tmp_pa
     with serving(second, MILLGATE_MODEL_DIGEST=result["digest"], **cache, **away) as server:
         server.wait_ready()
         assert server.predict({"rows": [ROW]}).status == 200
+        assert server.event("model found in the cache")["digest"] == result["digest"]
     # What another pod does to the shared file afterwards is of no concern to a pod that has its own copy.
     victim = next((tmp_path / "cache").rglob("model.onnx"))
     victim.write_bytes(b"other" + victim.read_bytes()[5:])
