@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from millgate_serving import __version__, openapi, v2
-from millgate_serving.asgi import CLOSE, JSON, TEXT, Message, Receive, Send, error_body
+from millgate_serving.asgi import CLOSE, JSON, TEXT, Message, Receive, Send, drop_body, error_body
 from millgate_serving.feedback_path import PATH as FEEDBACK
 from millgate_serving.feedback_path import FeedbackPath
 from millgate_serving.loading import ReadyModel
@@ -84,12 +84,16 @@ class App:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         path = scope["path"]
+        if self.draining:
+            scope["state"]["closes_at"] = 0.0
         if path in self._codecs:
             await self.predicting.answer(self._codecs[path], scope, receive, send)
             return
         if path == FEEDBACK:
             await self._feedback.answer(scope, receive, send)
             return
+        if scope["method"] not in _GET:
+            await drop_body(scope, receive, dict(scope["headers"]))
         status, body, headers = self._page(path, scope["method"])
         await self._send(scope, send, status, body, headers)
 

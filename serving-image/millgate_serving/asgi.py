@@ -1,5 +1,6 @@
 """The few words of ASGI that the server speaks: reading a body with a limit, and the one form of every refusal."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ Headers = Mapping[bytes, bytes]
 """Of a request: names in lower case; of a name that came twice, the last one."""
 
 MAX_BODY_BYTES: Final = 10 << 20
-# A refused body is read on for a while: closing with unread data makes the kernel send a reset that eats the answer.
+# A refused body is read on for a while, see `drop_body`.
 _DISCARD_BYTES = 4 * MAX_BODY_BYTES
 
 JSON: Final = (b"content-type", b"application/json")
@@ -83,6 +84,22 @@ async def read_body(scope: Message, receive: Receive, memory: BodyMemory) -> byt
     if size > MAX_BODY_BYTES:
         raise too_large
     return b"".join(chunks)
+
+
+async def drop_body(scope: Message, receive: Receive, headers: Headers) -> None:
+    """Of a request that was refused before its body was read, where the answer ends the connection.
+
+    Closing with unread data makes the kernel send a reset, which eats the answer. Who waits to be asked for the body
+    has not sent it.
+    """
+    ends = headers.get(b"connection", b"").lower() == b"close" or scope.get("http_version") == "1.0"
+    if b"expect" in headers or not (ends or time.monotonic() >= scope["state"]["closes_at"]):
+        return
+    size, more = 0, True
+    while more and size <= _DISCARD_BYTES:
+        message = await receive()
+        more = message.get("more_body", False)
+        size += len(message.get("body", b""))
 
 
 def _end_connection(scope: Message) -> None:

@@ -3,7 +3,18 @@
 from collections.abc import Callable
 
 from millgate_serving.admission import Admission
-from millgate_serving.asgi import JSON, BodyMemory, ClientGoneError, Message, Receive, Send, error_body, read_body
+from millgate_serving.asgi import (
+    JSON,
+    BodyMemory,
+    ClientGoneError,
+    Headers,
+    Message,
+    Receive,
+    Send,
+    drop_body,
+    error_body,
+    read_body,
+)
 from millgate_serving.feedback import Feedback
 from millgate_serving.predict_json import check_is_json
 from millgate_serving.predicting import Respond
@@ -41,13 +52,20 @@ class FeedbackPath:
         await self._respond(scope, send, status, body, headers)
 
     async def _joined(self, scope: Message, receive: Receive) -> bytes:
-        if scope["method"] != "POST":
-            raise Refusal(405, "method not allowed; allowed: POST", ((b"allow", b"POST"),))
         headers = dict(scope["headers"])
-        self._admission.admit(scope, headers)
-        check_is_json(headers)
+        try:
+            self._check(scope, headers)
+        except Refusal:
+            await drop_body(scope, receive, headers)
+            raise
         body = await read_body(scope, receive, self._memory)
         feedback = self._feedback()
         if feedback is None:
             raise Refusal(404, "this server takes no feedback: MILLGATE_FEEDBACK_ROWS is 0, or it has no model yet")
         return await feedback.answer(body)
+
+    def _check(self, scope: Message, headers: Headers) -> None:
+        if scope["method"] != "POST":
+            raise Refusal(405, "method not allowed; allowed: POST", ((b"allow", b"POST"),))
+        self._admission.admit(scope, headers)
+        check_is_json(headers)

@@ -23,6 +23,7 @@ from millgate_serving.asgi import (
     Message,
     Receive,
     Send,
+    drop_body,
     error_body,
     read_body,
 )
@@ -166,7 +167,7 @@ class Predicting:
         self._metrics.inflight += 1
         try:
             try:
-                client = self._admitted(codec, scope, headers)
+                client = await self._let_in(codec, scope, receive, headers)
                 reply = await self._reply(codec, scope, receive, headers, request_id)
             except Refusal as refusal:
                 reply = refused(refusal)
@@ -178,6 +179,13 @@ class Predicting:
             self._metrics.inflight -= 1
             self.memory.release(scope)
         self._observe(codec, reply, headers, (client, request_id), started)
+
+    async def _let_in(self, codec: Codec | None, scope: Message, receive: Receive, headers: Headers) -> str:
+        try:
+            return self._admitted(codec, scope, headers)
+        except Refusal:
+            await drop_body(scope, receive, headers)
+            raise
 
     def _admitted(self, codec: Codec | None, scope: Message, headers: Headers) -> str:
         if scope["method"] != "POST":
