@@ -29,13 +29,15 @@ _CALM_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. `max_foreign` is a share of the machine's processor time."""
+    """How much is measured, and how. `max_foreign` is a share of the machine's processor time."""
 
     seconds: float = 8.0
     warmup_seconds: float = 2.0
     repetitions: int = 3
     starts: int = 3
     connections: int = 16
+    polling: bool = True
+    """The generator never sleeps: waking it would cost the server, and a client elsewhere does not."""
     max_foreign: float = CALM_SHARE
     attempts: int = 6
 
@@ -186,7 +188,7 @@ class Bench:
 
     def _run(self, one: Running, case: Case, flags: list[str]) -> Run:
         """The warm-up is a run of its own, so that the server's processor time is that of counted requests only."""
-        shared = ["-poll", "-connections", str(self._plan.connections), *flags]
+        shared = [f"-poll={str(self._plan.polling).lower()}", "-connections", str(self._plan.connections), *flags]
         loadgen.run(one.url(case), "-duration", f"{self._plan.warmup_seconds}s", *shared, core=LOAD_CORE)
         watch = Watch(one.pid)
         found = loadgen.run(one.url(case), "-duration", f"{self._plan.seconds}s", *shared, core=LOAD_CORE)
