@@ -4,6 +4,7 @@ Cases that are meant to be invalid are sent as they are.
 """
 
 import itertools
+import math
 
 import schemathesis
 from schemathesis import GenerationMode
@@ -22,7 +23,8 @@ def before_call(context, case, kwargs):  # noqa: ARG001 - the names of the hook
     if case.path.endswith("/infer") and case.media_type == "application/json" and isinstance(case.body, dict):
         schemas = case.operation.schema.raw_schema["components"]["schemas"]
         tensors = schemas["InferRequest"]["properties"]["inputs"]["items"]["anyOf"]
-        case.body = case.body | {"inputs": [fitting(case.body.get("inputs"), tensor) for tensor in tensors]}
+        row = described_row(schemas)
+        case.body = case.body | {"inputs": [fitting(case.body.get("inputs"), tensor, row) for tensor in tensors]}
 
 
 def kept(body):
@@ -41,10 +43,26 @@ def kept(body):
     return body
 
 
-def fitting(inputs, tensor):
+def described_row(schemas):
+    """Of /predict, which says how many values each input has; a model of one unnamed tensor has no names."""
+    row = schemas["RowsRequest"]["properties"]["rows"]["items"]
+    return schemas["Row"]["properties"] if "$ref" in row else {"input": row}
+
+
+def fitting(inputs, tensor, row):
     """Every input once, of the datatype that is its own, with as many values as its shape counts."""
     name, datatype = tensor["properties"]["name"]["const"], tensor["properties"]["datatype"]["enum"][0]
     made = [item.get("data") or [] for item in inputs or () if item.get("name") == name]
     values = [value for data in made for value in data if not isinstance(value, list)]
-    data = itertools.islice(itertools.cycle(values or [EMPTY.get(datatype, 0)]), ROWS)
-    return {"name": name, "datatype": datatype, "shape": [ROWS], "data": list(data)}
+    shape = [ROWS, *sizes(row[name])]
+    data = itertools.islice(itertools.cycle(values or [EMPTY.get(datatype, 0)]), math.prod(shape))
+    return {"name": name, "datatype": datatype, "shape": shape, "data": list(data)}
+
+
+def sizes(value):
+    """Of a value's dimensions; one where any size is allowed."""
+    found = []
+    while "array" in value.get("type", ""):
+        found.append(value.get("minItems", 1))
+        value = value["items"]
+    return found
