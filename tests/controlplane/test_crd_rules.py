@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tests.controlplane.plane import Clerk, Json, Kubectl, model_deployment
-from tests.spec_cases import APPROVAL, KEYS, LAST, RULES, Case, rollout, server, step, steps
+from tests.spec_cases import RULES
+from tests.spec_parts import APPROVAL, KEYS, LAST, Case, rollout, server, step, steps
 
 
 def each(kind: str) -> list[object]:

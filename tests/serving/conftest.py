@@ -1,5 +1,6 @@
 """Models on disk, a real MLflow registry, and one server for the tests that only ask questions."""
 
+import json
 import os
 import socket
 import subprocess
@@ -48,6 +49,78 @@ def every_type(saved_models, tmp_path_factory):
 
     with serving(tmp_path_factory.mktemp("types"), MILLGATE_MODEL_PATH=saved_models("every_type")) as server:
         yield server.wait_ready()
+
+
+@pytest.fixture(scope="session")
+def checked_models(tmp_path_factory):
+    """Folders of `check_models`, each made on first use."""
+    import check_models as made  # noqa: PLC0415 - imports MLflow: seconds, which pure tests need not pay
+    from mlflow.types.schema import ColSpec  # noqa: PLC0415
+
+    columns = [ColSpec("double", name) for name in made.NAMES]
+    makers = {
+        "good": lambda: (made.linear(),),
+        "better": lambda: (made.linear((1.01, -1.0, 0.5, 0.0)),),
+        "three_points_worse": lambda: (made.linear((1.0, -1.0, 0.7, 0.0)),),
+        "one_point_worse": lambda: (made.linear((1.0, -1.0, 0.58, 0.0)),),
+        "bad_segment": lambda: (made.linear(last_group=0.5),),
+        "picky": lambda: (made.picky(),),
+        "root": lambda: (made.root(), None, "float"),
+        "regression": lambda: (made.regression(), None, "float"),
+        "regression_off": lambda: (made.regression(1.2), None, "float"),
+        "words": lambda: (made.words(), None, "string"),
+        "renamed": lambda: (made.linear(), [*columns[:3], ColSpec("double", "segment")]),
+        "retyped": lambda: (made.linear(), [*columns[:3], ColSpec("long", "group")]),
+        "wider": lambda: (made.linear((*made.WEIGHTS, 0.0)), [*columns, ColSpec("double", "new", required=False)]),
+        "slow": lambda: (made.linear(work=3000),),
+        "fat": lambda: (made.linear(ballast_bytes=80 << 20),),
+    }
+    root, saved = tmp_path_factory.mktemp("checked"), {}
+
+    def folder(name):
+        if name not in saved:
+            saved[name] = made.save(root / name, *makers[name]())
+        return saved[name]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def held_out(tmp_path_factory):
+    """A file of 4000 rows with noisy labels, for `checked_models`."""
+    import check_models  # noqa: PLC0415
+
+    path = tmp_path_factory.mktemp("held-out") / "rows.csv"
+    check_models.labelled(4000).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def ask(checked_models, tmp_path):
+    """The verdict of a check; `candidate` and `stable` are names of models, or folders."""
+    from millgate_serving.checks.command import judged  # noqa: PLC0415 - imports ONNX Runtime
+
+    def asked(check, candidate, stable=None, **options):
+        variables = {
+            "MILLGATE_MODEL_NAME": "fraud",
+            "MILLGATE_MODEL_VERSION": "9",
+            "MILLGATE_MODEL_PATH": _folder(checked_models, candidate),
+            "MILLGATE_MODEL_DIR": str(tmp_path),
+            "MILLGATE_CHECK_OPTIONS": json.dumps(options, default=str),
+        }
+        if stable is not None:
+            variables |= {
+                "MILLGATE_STABLE_MODEL_NAME": "fraud",
+                "MILLGATE_STABLE_MODEL_VERSION": "8",
+                "MILLGATE_STABLE_MODEL_PATH": _folder(checked_models, stable),
+            }
+        return judged(check, variables)
+
+    return asked
+
+
+def _folder(models, name):
+    return str(models(name) if isinstance(name, str) else name)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from decoded import SECRET
 from hypothesis import given
 from hypothesis import strategies as st
 from serving_process import preflight, serving
@@ -16,7 +17,6 @@ from millgate_serving.refusal import Refusal
 from millgate_serving.signature import Column, Signature, Tensor
 from millgate_serving.validation import Layout
 
-SECRET = "4111-1111-1111-1111"
 COLUMNS = (
     Column("amount", "double", required=True),
     Column("items", "integer", required=True),

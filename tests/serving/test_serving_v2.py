@@ -4,6 +4,7 @@ import json
 from itertools import product
 
 import pytest
+from decoded import SECRET
 from serving_process import serving
 
 ROW = {"a": 1.0, "b": -2.0, "c": 0.5, "d": 3.0}
@@ -210,8 +211,6 @@ def test_a_client_that_sends_no_content_type_is_answered(numbers):
 
 
 # Errors
-
-SECRET = "4111-1111-1111-1111"
 
 
 def changed(which="a", **changes):

@@ -12,7 +12,8 @@ from millgate.api.defaults import guardrails_of
 from millgate.api.job import OPTIONS
 from millgate.api.schema import nodes, structural_schema
 from millgate.api.spec import CANARY_GATES, ModelDeploymentSpec, Rollout, Strategy
-from tests.spec_cases import APPROVAL, JOB, KEYS, LAST, RULES, Case, Json, env, files, rollout, server, step, steps
+from tests.spec_cases import RULES
+from tests.spec_parts import APPROVAL, JOB, KEYS, LAST, Case, Json, env, files, rollout, server, step, steps
 
 # The keys of a map have a pattern of their own in pydantic: see test_a_bad_key_of_a_map_is_refused.
 SAID_BY_RULES = [case for case in RULES if not case.message.startswith("keys must")]

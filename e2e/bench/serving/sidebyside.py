@@ -6,7 +6,7 @@ A run in which others took more of the machine than allowed is discarded and rep
 import statistics
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,12 @@ class Plan:
     repetitions: int = 3
     starts: int = 3
     connections: int = 16
-    polling: bool = True
-    """The generator never sleeps: waking it would cost the server, and a client elsewhere does not."""
+    probe_seconds: float = 2.5
+    """Of each of two runs that tell whether a server is faster beside a generator that sleeps or one that polls.
+
+    Waking a sleeping one takes a fast server's time, as no client elsewhere would; one that never sleeps takes a little
+    of what the two cores share, which slow servers feel.
+    """
     max_foreign: float = CALM_SHARE
     attempts: int = 6
 
@@ -62,6 +66,7 @@ class Run(msgspec.Struct, frozen=True, rename="camel"):
 class Cell(msgspec.Struct, rename="camel"):
     """A case of a server: closed loop at its maximum, and open loop at half of that."""
 
+    polling: bool | None = None
     runs: list[Run] = []
     half: Run | None = None
     discarded: int = 0
@@ -159,12 +164,20 @@ class Bench:
         flags += [word for header in headers for word in ("-header", header)]
         flags += [word for file in files for word in ("-body", str(file))]
         with phase(f"{one.server.name}: {case.name}"):
+            if cell.polling is None:
+                cell.polling = self._is_faster_beside_polling(one, case, flags)
+            flags.append(f"-poll={str(cell.polling).lower()}")
             while len(cell.runs) < self._plan.repetitions:
                 cell.runs.append(self._quiet_run(one, case, flags, cell))
                 self._note(one, found)
             half = statistics.median(run.requests_per_second for run in cell.runs) / 2
             cell.half = self._quiet_run(one, case, [*flags, "-rate", f"{half:.1f}"], cell)
             self._note(one, found)
+
+    def _is_faster_beside_polling(self, one: Running, case: Case, flags: list[str]) -> bool:
+        plan = replace(self._plan, seconds=self._plan.probe_seconds)
+        asleep, polling = (self._run(one, case, [*flags, f"-poll={way}"], plan) for way in ("false", "true"))
+        return polling.requests_per_second > asleep.requests_per_second
 
     def _note(self, one: Running, found: Found) -> None:
         now = memory(one.pid)
@@ -174,7 +187,7 @@ class Bench:
 
     def _quiet_run(self, one: Running, case: Case, flags: list[str], cell: Cell) -> Run:
         for _ in range(self._plan.attempts):
-            run = self._run(one, case, flags)
+            run = self._run(one, case, flags, self._plan)
             if run.foreign <= self._plan.max_foreign:
                 say(
                     f"{one.server.name}: {case.name}: {run.requests_per_second:.0f}/s, p50 {run.p50_ms:.2f} ms, "
@@ -186,12 +199,12 @@ class Bench:
             time.sleep(_CALM_SECONDS)
         raise TooLoudError(f"{one.server.name}: {case.name}: others took too much of the machine in every run")
 
-    def _run(self, one: Running, case: Case, flags: list[str]) -> Run:
+    def _run(self, one: Running, case: Case, flags: list[str], plan: Plan) -> Run:
         """The warm-up is a run of its own, so that the server's processor time is that of counted requests only."""
-        shared = [f"-poll={str(self._plan.polling).lower()}", "-connections", str(self._plan.connections), *flags]
-        loadgen.run(one.url(case), "-duration", f"{self._plan.warmup_seconds}s", *shared, core=LOAD_CORE)
+        shared = ["-connections", str(plan.connections), *flags]
+        loadgen.run(one.url(case), "-duration", f"{plan.warmup_seconds}s", *shared, core=LOAD_CORE)
         watch = Watch(one.pid)
-        found = loadgen.run(one.url(case), "-duration", f"{self._plan.seconds}s", *shared, core=LOAD_CORE)
+        found = loadgen.run(one.url(case), "-duration", f"{plan.seconds}s", *shared, core=LOAD_CORE)
         cpu, foreign = watch.read()
         if foreign <= CALM_SHARE and (found["errors"] or set(found["status"]) != {"200"}):
             raise ServerError(f"{one.server.name}: {case.name}: {found['status']}, errors {found['errors']}")

@@ -13,7 +13,16 @@ from millgate_serving.checks.local_server import LocalServer, running
 from millgate_serving.checks.open_loop import Block, Generator
 from millgate_serving.checks.options import LatencyOptions
 from millgate_serving.checks.subject import Subjects
-from millgate_serving.checks.verdict import CheckReason, Finding, at_most, cannot_tell, failed, reason_of, together
+from millgate_serving.checks.verdict import (
+    CheckReason,
+    Finding,
+    at_most,
+    cannot_tell,
+    failed,
+    ratio_at_most,
+    reason_of,
+    together,
+)
 
 _PEAKS = 2  # load that a release has to stand: twice the peak of a pod
 _LEAST_RATE_PER_SECOND = 100.0
@@ -119,7 +128,6 @@ def _compared(candidate: Sequence[Block], stable: Sequence[Block], options: Late
     """The median over pairs of neighbouring blocks: a stretch in which the node was busy is one pair of many."""
     ours, theirs = _quantiles(candidate, options.quantile), _quantiles(stable, options.quantile)
     ratio = interval.median_of([a / b for a, b in zip(ours, theirs, strict=True)], options.alpha)
-    verdict = at_most(ratio, options.max_ratio)
     name = _name(options.quantile)
     quick, slow = _overall(stable, options.quantile), _overall(candidate, options.quantile)
     message = (
@@ -128,10 +136,6 @@ def _compared(candidate: Sequence[Block], stable: Sequence[Block], options: Late
         f"second{_overloaded(candidate)}"
     )
     figures = {
-        "ratio": ratio.value,
-        "ratioLow": ratio.low,
-        "ratioHigh": ratio.high,
-        "maxRatio": options.max_ratio,
         "candidateSeconds": slow,
         "stableSeconds": quick,
         "candidateMedianSeconds": _overall(candidate, 0.5),
@@ -140,7 +144,7 @@ def _compared(candidate: Sequence[Block], stable: Sequence[Block], options: Late
         "requests": sum(block.planned for block in candidate),
         "refused": sum(block.refused + block.unanswered for block in candidate),
     }
-    return Finding(verdict, message, reason_of(verdict), "ratio", figures)
+    return ratio_at_most(ratio, options.max_ratio, message, figures)
 
 
 def _bounded(candidate: Sequence[Block], bound: float, options: LatencyOptions, rate: float) -> Finding:

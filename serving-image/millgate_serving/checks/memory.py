@@ -12,7 +12,15 @@ from millgate_serving.checks.interval import Interval
 from millgate_serving.checks.local_server import LocalServer, running
 from millgate_serving.checks.options import MemoryOptions
 from millgate_serving.checks.subject import Subject, Subjects
-from millgate_serving.checks.verdict import CheckReason, Finding, at_most, cannot_tell, reason_of, together
+from millgate_serving.checks.verdict import (
+    CheckReason,
+    Finding,
+    at_most,
+    cannot_tell,
+    ratio_at_most,
+    reason_of,
+    together,
+)
 
 _REQUESTS = 500  # or as many as are answered in …
 _ASKING_SECONDS = 10.0
@@ -122,20 +130,12 @@ def _compared(candidate: Sequence[Footprint], stable: Sequence[Footprint], max_r
     """The interval is that of the starts: from the smallest by the largest to the largest by the smallest."""
     ours, theirs = [found.pss_bytes for found in candidate], [found.pss_bytes for found in stable]
     ratio = Interval(median(ours) / median(theirs), min(ours) / max(theirs), max(ours) / min(theirs))
-    verdict = at_most(ratio, max_ratio)
     message = (
         f"memory is {ratio.value:.2f} times stable's ({ratio.low:.2f} to {ratio.high:.2f} over {len(ours)} starts), "
         f"{max_ratio:g} is allowed: {median(ours) / _MIB:.0f} MiB against {median(theirs) / _MIB:.0f} MiB"
     )
-    figures = {
-        "ratio": ratio.value,
-        "ratioLow": ratio.low,
-        "ratioHigh": ratio.high,
-        "maxRatio": max_ratio,
-        "candidateBytes": int(median(ours)),
-        "stableBytes": int(median(theirs)),
-    }
-    return Finding(verdict, message, reason_of(verdict), "ratio", figures)
+    figures = {"candidateBytes": int(median(ours)), "stableBytes": int(median(theirs))}
+    return ratio_at_most(ratio, max_ratio, message, figures)
 
 
 def _bounded(candidate: Sequence[Footprint], limit: int, max_share: float) -> Finding:

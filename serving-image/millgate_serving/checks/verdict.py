@@ -99,6 +99,13 @@ def reason_of(verdict: Verdict) -> CheckReason | None:
     }[verdict]
 
 
+def ratio_at_most(ratio: Interval, allowed: float, message: str, figures: Mapping[str, float]) -> Finding:
+    """Of the candidate's figure to stable's, decided by their ratio; `figures` are those behind it."""
+    verdict = at_most(ratio, allowed)
+    decisive = {"ratio": ratio.value, "ratioLow": ratio.low, "ratioHigh": ratio.high, "maxRatio": allowed}
+    return Finding(verdict, message, reason_of(verdict), "ratio", decisive | dict(figures))
+
+
 def weight(verdict: Verdict) -> int:
     """Of several findings the heaviest one is the verdict."""
     return _WEIGHT.index(verdict)

@@ -11,7 +11,7 @@ from millgate.rollout.core import plan
 from millgate.rollout.freshness import with_fresh_verdicts
 from millgate.rollout.snapshot import Snapshot
 
-from .test_releases import ERRORS, STEPS, at_step, released
+from .releases import ERRORS, STEPS, at_step, released
 from .world import World
 
 INTERVAL_SECONDS = 15

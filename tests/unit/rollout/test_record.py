@@ -7,7 +7,7 @@ from millgate.api.request import RequestAction
 from millgate.api.spec import Rollout
 from millgate.api.status import Outcome, Verdict
 
-from .test_releases import ERRORS, at_step, promoted, released
+from .releases import ERRORS, at_step, promoted, released
 
 
 def test_a_promoted_rollout_tells_its_steps_whom_it_was_held_against_and_the_policy() -> None:
