@@ -66,10 +66,10 @@ class Run(msgspec.Struct, frozen=True, rename="camel"):
 class Cell(msgspec.Struct, rename="camel"):
     """A case of a server: closed loop at its maximum, and open loop at half of that."""
 
-    polling: bool | None = None
     runs: list[Run] = []
     half: Run | None = None
     discarded: int = 0
+    polling: bool | None = None
 
 
 class Found(msgspec.Struct, rename="camel"):
