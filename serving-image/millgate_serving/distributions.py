@@ -1,6 +1,6 @@
 """Counts what a model is asked and what it answers, by the edges and categories of its profile.
 
-A request only leaves its arrays here, which costs what appending to a list costs. They are counted when 256 rows have
+A request only leaves its arrays here, which costs what appending to a list costs. They are counted when 128 rows have
 come together, every half second, and before a scrape: about a microsecond a row, after the answers have been sent.
 """
 
@@ -20,7 +20,7 @@ from millgate_serving.measured import Measured, Variable, values_at
 from millgate_serving.summary import Categorical, Numeric, is_missing, text_of
 from millgate_serving.validation import Arrays
 
-MAX_WAITING_ROWS = 256
+MAX_WAITING_ROWS = 128
 TICK_SECONDS = 0.5
 _LINES_PER_SECOND = 1
 

@@ -52,7 +52,7 @@ def test_the_bodies_of_a_case_are_different_and_know_their_labels():
 def found(rate: float, *, rss_mib: float = 90.0, half_p99_ms: float = 1.0) -> Found:
     runs = [Run(rate * share, 0.5, 1.0, 30.0, 0.01, 0.5) for share in (0.9, 1.0, 5.0)]
     half = Run(rate / 2, 0.4, half_p99_ms, 30.0, 0.01, 0.3)
-    return Found({}, [], [0.9, 0.5, 0.6], 0, rss_mib, 70.0, 1, {report.ONE_ROW: Cell(runs, half)})
+    return Found({}, [], [0.9, 0.5, 0.6], 0, rss_mib, 70.0, 1, {report.ONE_ROW: Cell(runs, [half])})
 
 
 def test_the_table_holds_medians_beside_those_of_mlflow():

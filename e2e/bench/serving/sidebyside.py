@@ -67,7 +67,7 @@ class Cell(msgspec.Struct, rename="camel"):
     """A case of a server: closed loop at its maximum, and open loop at half of that."""
 
     runs: list[Run] = []
-    half: Run | None = None
+    halves: list[Run] = []
     discarded: int = 0
     polling: bool | None = None
 
@@ -133,7 +133,7 @@ class Bench:
         part.rename(self.file(server))
 
     def _is_done(self, cell: Cell | None) -> bool:
-        return cell is not None and len(cell.runs) >= self._plan.repetitions and cell.half is not None
+        return cell is not None and len(cell.halves) >= self._plan.repetitions
 
     def _start(self, server: Server, setting: Setting, found: Found) -> None:
         for _ in range(self._plan.attempts):
@@ -166,13 +166,14 @@ class Bench:
         with phase(f"{one.server.name}: {case.name}"):
             if cell.polling is None:
                 cell.polling = self._is_faster_beside_polling(one, case, flags)
-            flags.append(f"-poll={str(cell.polling).lower()}")
+            polling = [*flags, f"-poll={str(cell.polling).lower()}"]
             while len(cell.runs) < self._plan.repetitions:
-                cell.runs.append(self._quiet_run(one, case, flags, cell))
+                cell.runs.append(self._quiet_run(one, case, polling, cell))
                 self._note(one, found)
             half = statistics.median(run.requests_per_second for run in cell.runs) / 2
-            cell.half = self._quiet_run(one, case, [*flags, "-rate", f"{half:.1f}"], cell)
-            self._note(one, found)
+            while len(cell.halves) < self._plan.repetitions:  # where a generator that polls would be late itself
+                cell.halves.append(self._quiet_run(one, case, [*flags, "-rate", f"{half:.1f}"], cell))
+                self._note(one, found)
 
     def _is_faster_beside_polling(self, one: Running, case: Case, flags: list[str]) -> bool:
         plan = replace(self._plan, seconds=self._plan.probe_seconds)
