@@ -7,10 +7,10 @@ capacity, and nobody waits for nothing (that there are two limits is CoDel's ide
 limit is processor time from the beginning of a round: a server that gets little of its core still answers some. A round
 is one turn of the loop.
 
-A refusal costs 25 us, nearly all of it HTTP. Of five times the capacity four are refused for each that is answered: of
-the capacity (1 - 5 r / a) / (1 - r / a) remains, where r is the price of a refusal and a that of an answer: with less
-than 0.5 ms for an answer refusing would take more than a fifth of it. Such a model is protected by the number of
-connections alone: a thousand requests of 50 us have all been answered after 50 ms.
+A refusal costs 25 us, and 50 on one of hundreds of connections, nearly all of it HTTP. Of five times the capacity four
+are refused for each that is answered: of the capacity (1 - 5 r / a) / (1 - r / a) remains, where r is the price of a
+refusal and a that of an answer: with less than 0.5 ms for an answer refusing would take a fifth to a half of it. Such a
+model is protected by the number of connections alone: a thousand requests of 50 us have all been answered after 50 ms.
 """
 
 import asyncio
