@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millgate_serving.engine import Outputs
+from millgate_serving.joining import joined
 from millgate_serving.summary import Categorical, Numeric
 
 EDGES: Final = tuple(round(0.05 * step, 2) for step in range(1, 21))
@@ -60,7 +61,9 @@ class ConfidenceCounts:
         place = self.place
         if place is None:
             return
-        for answered in _joined([outputs[place][1] for outputs in answers]):
+        apart = [outputs[place][1] for outputs in answers]
+        together = joined(apart) if apart else None
+        for answered in apart if together is None else [together]:
             self._add(answered)
 
     def _add(self, answered: Any) -> None:
@@ -73,16 +76,6 @@ class ConfidenceCounts:
         # side=left: a value that equals an edge belongs to the bucket below it, as `le` says
         self.counts += np.bincount(np.searchsorted(EDGES, present, side="left"), minlength=len(EDGES))
         self.sum += float(present.sum())
-
-
-def _joined(answers: list[Any]) -> list[Any]:
-    """One array instead of hundreds, where they fit together: most of what counting them costs is numpy's calls."""
-    first = answers[0] if answers else None
-    if isinstance(first, np.ndarray) and first.ndim:
-        form = first.dtype, first.shape[1:]
-        if all(isinstance(each, np.ndarray) and (each.dtype, each.shape[1:]) == form for each in answers):
-            return [np.concatenate(answers)]
-    return answers
 
 
 def _is_map(values: Any) -> bool:

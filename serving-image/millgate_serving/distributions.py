@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from millgate_serving.confidence import ConfidenceCounts
 from millgate_serving.engine import Outputs
+from millgate_serving.joining import joined
 from millgate_serving.logs import Sparingly, described
 from millgate_serving.measured import Measured, Variable, values_at
 from millgate_serving.summary import Categorical, Numeric, is_missing, text_of
@@ -123,24 +124,17 @@ class SideCounts:
         """Of each request its arrays."""
         if not batch:
             return
-        joined = {number: _joined([arrays[number] for arrays in batch]) for number in self._arrays}
-        self.numeric.add([values_at(joined[v.place.array], v) for v in self.numeric.variables])
+        whole = {number: self._whole([arrays[number] for arrays in batch]) for number in self._arrays}
+        self.numeric.add([values_at(whole[v.place.array], v) for v in self.numeric.variables])
         for counts in self.categorical:
-            values = values_at(joined[counts.variable.place.array], counts.variable)
+            values = values_at(whole[counts.variable.place.array], counts.variable)
             if values is not None:
                 counts.add(values.tolist())
 
-
-def _joined(arrays: list[Any]) -> Any:
-    """One array of all rows; None where a model answers things that do not fit together, or no arrays."""
-    if not isinstance(arrays[0], np.ndarray):
-        return None
-    if len(arrays) == 1:
-        return arrays[0]
-    try:
-        return np.concatenate(arrays)
-    except ValueError:
-        return None
+    @staticmethod
+    def _whole(arrays: list[Any]) -> Any:
+        """None where a model answers no arrays, or such that do not fit together."""
+        return joined(arrays) if isinstance(arrays[0], np.ndarray) else None
 
 
 class Distributions:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from millgate_serving import confidence
 from millgate_serving.engine import Outputs
+from millgate_serving.joining import joined
 from millgate_serving.summary import text_of
 
 _LARGEST_EXACT = 2.0**53
@@ -89,16 +90,6 @@ def code_of(value: Any) -> int:
     if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_EXACT:
         return int(value)
     return hash(text_of(value))
-
-
-def joined(arrays: Sequence[Any]) -> Any:
-    """All rows as one array or list; None where they do not fit together."""
-    if all(isinstance(values, list) for values in arrays):
-        return [row for rows in arrays for row in rows]
-    try:
-        return np.concatenate(arrays)
-    except ValueError:
-        return None
 
 
 def _codes(answers: Any, *, numeric: bool) -> Codes | None:
