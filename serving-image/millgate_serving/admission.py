@@ -51,15 +51,14 @@ class Admission:
 
     def admit(self, scope: Message, headers: Headers) -> str:
         """The client's name, empty where nobody is asked. Raises Refusal 400, 401, 403, 429 or 503."""
-        now = self._clock()
-        self._overload.check(now, crowded=scope["state"]["crowded"])
+        self._overload.check(crowded=scope["state"]["crowded"])
         if self._https_only and scope["scheme"] != "https":
             raise Refusal(403, "predictions are answered over https only", reason="Forbidden")
         if deadline.HEADER in headers:
             deadline.seconds_of(headers, self._limit_seconds)
         client = self._client(headers) if self._asks_who else ""
         if self._rate is not None:
-            self._check_rate(self._rate, client or _peer(scope), now)
+            self._check_rate(self._rate, client or _peer(scope), self._clock())
         return client
 
     def _client(self, headers: Headers) -> str:

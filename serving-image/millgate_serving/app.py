@@ -13,7 +13,7 @@ from millgate_serving.loading import ReadyModel
 from millgate_serving.metrics import Metrics
 from millgate_serving.observer import Observer
 from millgate_serving.predict_json import PredictJson
-from millgate_serving.predicting import Codec, Predicting
+from millgate_serving.predicting import Client, Codec, Predicting
 from millgate_serving.refusal import Header
 from millgate_serving.running import STOP_SECONDS
 from millgate_serving.settings import Settings
@@ -111,9 +111,9 @@ class App:
         """The whole answer to a POST that finds the model overloaded."""
         return self.predicting.refuse(self._direct[target], dict(headers))
 
-    def answer_now(self, target: bytes, scope: Message, body: bytes, write: Callable[[bytes], None]) -> bool:
-        """Write the whole answer, if the model is so fast that it is asked on the loop."""
-        return self.predicting.answer_now(self._direct[target], scope, body, write)
+    def answer_now(self, target: bytes, scope: Message, body: bytes, client: Client) -> bool:
+        """Answer the client, if the model is so fast that it is asked on the loop."""
+        return self.predicting.answer_now(self._direct[target], scope, body, client)
 
     def _page(self, path: str, method: str) -> tuple[int, bytes, list[Header]]:
         page = self._pages.get(path)

@@ -8,7 +8,7 @@ a body that comes in parts, for a thread, or for the answer to the request befor
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, Protocol, cast
 
 import httptools
@@ -39,8 +39,8 @@ class Answering(Protocol):
     def refuse(self, target: bytes, headers: list[Header]) -> bytes | None:
         """Of a POST the whole answer, if it is refused whatever its body is."""
 
-    def answer_now(self, target: bytes, scope: Message, body: bytes, write: Callable[[bytes], None]) -> bool:
-        """Write the whole answer to a POST; False, and nothing is written, where that has to wait."""
+    def answer_now(self, target: bytes, scope: Message, body: bytes, client: "Connection") -> bool:
+        """Answer a POST, now or as soon as it is its turn; False, and nothing happens, where a task has to wait."""
 
 
 class _Nobody:
@@ -48,17 +48,21 @@ class _Nobody:
         """Nobody waits for more of this request."""
 
 
-class _Answered:
-    """In place of uvicorn's cycle, for a request that has its answer: what comes of its body is skipped."""
+class _Cycle:
+    """In place of uvicorn's, for a request that has its answer, or will get it without a task.
 
-    response_complete = True
+    What comes of its body is skipped. uvicorn turns `keep_alive` off when the server stops meanwhile.
+    """
+
     message_event = _Nobody()
+    keep_alive = True
 
-    def __init__(self, *, more_body: bool) -> None:
+    def __init__(self, *, more_body: bool = False, complete: bool = True) -> None:
         self.more_body = more_body
+        self.response_complete = complete
 
 
-_WHOLE: Final = cast("RequestResponseCycle", _Answered(more_body=False))
+_WHOLE: Final = _Cycle()
 
 
 class Connection(HttpToolsProtocol):
@@ -81,6 +85,7 @@ class Connection(HttpToolsProtocol):
         self._held: bytes | None = None
         self._offered = False
         self._answered_now = False
+        self._in_turn: _Cycle | None = None
         if len(self.connections) > 2 * self.most:  # so many that even an answer to each would be too much
             transport.abort()
 
@@ -148,7 +153,7 @@ class Connection(HttpToolsProtocol):
         if answer is None:
             self._held = b""
             return
-        self._answered(answer, cast("RequestResponseCycle", _Answered(more_body=True)))
+        self._answered(answer, _Cycle(more_body=True))
 
     def _may_be_now(self) -> bool:
         """Anything unusual takes the ordinary way, as does what ends the connection: its body is to be read first.
@@ -177,19 +182,37 @@ class Connection(HttpToolsProtocol):
         if self._offered:
             return
         if self._held is not None:
-            if self.answering.answer_now(self.url, cast("Message", self.scope), self._held, self._answer):
+            self._in_turn = None
+            if self.answering.answer_now(self.url, cast("Message", self.scope), self._held, self):
                 self._held = None
+                if not self._answered_now:
+                    self._in_turn = _Cycle(complete=False)
+                    self.cycle = cast("RequestResponseCycle", self._in_turn)
                 return
             self._release()
         super().on_message_complete()
         self.cycle.more_body = False  # also of a request that was answered before its body was there
 
-    def _answer(self, answer: bytes) -> None:
-        self._answered(answer, _WHOLE)
+    @property
+    def gone(self) -> bool:
+        """Whether an answer would reach nobody."""
+        return self.transport.is_closing()
 
-    def _answered(self, answer: bytes, instead: RequestResponseCycle) -> None:
+    def answer(self, whole: bytes) -> None:
+        """To the request for which `answer_now` was called: before that has returned, or later."""
+        if self._in_turn is None:
+            self._answered(whole, _WHOLE)
+            return
+        waited, self._in_turn = self._in_turn, None
+        waited.response_complete = True
+        self.transport.write(whole)
+        if not waited.keep_alive:
+            self.transport.close()
+        self.on_response_complete()  # requests may have come behind it
+
+    def _answered(self, answer: bytes, instead: _Cycle) -> None:
         """What uvicorn does at the end of a cycle, but for its timer: `close_if_idle` looks after the connection."""
-        self.cycle = instead
+        self.cycle = cast("RequestResponseCycle", instead)
         self._answered_now = True
         self.server_state.total_requests += 1
         self.transport.write(answer)

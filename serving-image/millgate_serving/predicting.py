@@ -39,13 +39,17 @@ from millgate_serving.overload import Overload
 from millgate_serving.refusal import Header, OutputRefused, Refusal
 from millgate_serving.request_ids import HEADER as ID_HEADER
 from millgate_serving.request_ids import RequestIds
-from millgate_serving.running import INLINE_BYTES, Runner
+from millgate_serving.running import INLINE_BYTES, Runner, too_short
 from millgate_serving.settings import Settings
 from millgate_serving.stopping import CallStopped, Stoppable
+from millgate_serving.turns import Turns
 from millgate_serving.validation import Arrays
 
 _ERROR_LINES_PER_SECOND = 10
 _UNAVAILABLE = 503
+
+_Asked = tuple["Codec", ReadyModel, bytes, Headers, str]
+"""Of a request what the model is asked with: codec, model, body, headers, request id."""
 
 Respond = Callable[[Message, Send, int, bytes, list[Header]], Awaitable[None]]
 """Sends one whole answer: scope, send, status, body, headers."""
@@ -73,6 +77,16 @@ class Codec(Protocol):
 
     def encode(self, outputs: Outputs, call: Call, request_id: str) -> tuple[bytes, tuple[Header, ...]]:
         """The body and its headers, the content type among them."""
+
+
+class Client(Protocol):
+    """Who gets a whole answer without a cycle and a task."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether an answer would reach nobody."""
+
+    def answer(self, whole: bytes) -> None: ...
 
 
 class Reply(Struct, frozen=True, gc=False):
@@ -120,7 +134,8 @@ class Predicting:
         cache_bytes = settings.protection.cache_bytes
         self._answers: Answers[Call] | None = Answers(cache_bytes) if cache_bytes else None
         self.memory = BodyMemory()
-        self.overload = Overload()
+        self.turns = Turns(lambda: self.runner.least_seconds)
+        self.overload = Overload(lambda: self.turns.seconds)
         self.admission = Admission(settings.protection, self.overload)
         self._ids = RequestIds()
         self.segment_of: Callable[[Call], str] = _no_segment
@@ -133,11 +148,16 @@ class Predicting:
         if isinstance(ready.engine, Stoppable):
             self.runner.stop = ready.engine.stop
             self.runner.expect(ready.call_seconds)
-        self._metrics.add(protection_metrics.lines_of(self.runner, time.monotonic, ready.guard, self._answers))
+        lines = protection_metrics.lines_of(self.runner, self.turns, time.monotonic, ready.guard, self._answers)
+        self._metrics.add(lines)
         self._ready = ready
 
-    def answer_now(self, codec: Codec, scope: Message, body: bytes, write: Callable[[bytes], None]) -> bool:
-        """The same as `answer`, for a request whose body is here: the whole answer is written before this returns.
+    def tick(self) -> None:
+        """Called ten times a second."""
+        self.overload.tick(self.turns.least_seconds())
+
+    def answer_now(self, codec: Codec, scope: Message, body: bytes, client: Client) -> bool:
+        """The same as `answer`, for a request whose body is here: it is answered before this returns, or in its turn.
 
         False, and nothing has happened, where a thread is to do it.
         """
@@ -146,18 +166,45 @@ class Predicting:
             return False
         started = time.perf_counter()
         headers: Headers = dict(scope["headers"])
-        request_id, client = self._ids.of(headers), ""
+        request_id, name = self._ids.of(headers), ""
         try:
-            client = self._admitted(codec, scope, headers)
+            name = self._admitted(codec, scope, headers)
+            if self.turns.must_wait:
+                self._check_patience(headers)
+                asked = (codec, ready, body, headers, request_id)
+                self.turns.join(partial(self._answer_in_turn, asked, client, name, started))
+                self._metrics.inflight += 1
+                return True
             reply = self._run_here(codec, ready, body, headers, request_id)
         except Refusal as refusal:
             reply = refused(refusal)
         except Exception as error:  # noqa: BLE001 - a defect of ours; the parser would take it for malformed HTTP
-            self._errors.log("request failed", "error", **described(error))
-            reply = Reply(500, error_body("the server failed to answer"), (JSON,), "ServerFailed")
-        write(_whole(reply, request_id))
-        self._observe(codec, reply, headers, (client, request_id), started)
+            reply = self._failed(error)
+        client.answer(_whole(reply, request_id))
+        self._observe(codec, reply, headers, (name, request_id), started)
         return True
+
+    def _answer_in_turn(self, asked: _Asked, client: Client, name: str, started: float) -> None:
+        """Of a request that had to wait, what `answer_now` does of one that had not."""
+        self._metrics.inflight -= 1
+        if client.gone:
+            return
+        codec, _, _, headers, request_id = asked
+        try:
+            reply = self._run_here(*asked)
+        except Exception as error:  # noqa: BLE001 - others wait for their turn
+            reply = self._failed(error)
+        client.answer(_whole(reply, request_id))
+        self._observe(codec, reply, headers, (name, request_id), started)
+
+    def _check_patience(self, headers: Headers) -> None:
+        """Raises Refusal 408 where the client gives less time than the requests before it will take."""
+        if self.turns.seconds > deadline.seconds_of(headers, self._settings.protection.deadline_seconds):
+            raise too_short()
+
+    def _failed(self, error: Exception) -> Reply:
+        self._errors.log("request failed", "error", **described(error))
+        return Reply(500, error_body("the server failed to answer"), (JSON,), "ServerFailed")
 
     async def answer(self, codec: Codec | None, scope: Message, receive: Receive, send: Send) -> None:
         """Without a codec there is no model yet."""
@@ -198,7 +245,7 @@ class Predicting:
     @property
     def may_refuse(self) -> bool:
         """Whether it is worth asking `refuse`: requests wait for the model."""
-        return self.runner.is_busy and self.admission.open
+        return (self.runner.is_busy or self.turns.waiting > 0) and self.admission.open
 
     def refuse(self, codec: Codec, headers: Headers) -> bytes | None:
         """The 503 that a POST would get whatever its body is; none if it may get anything else.
@@ -206,11 +253,13 @@ class Predicting:
         What `answer` asks, in its order, before a task and a cycle have been made: these are most of a refusal's price.
         """
         started = time.perf_counter()
-        if deadline.HEADER in headers or self.runner.is_short(0):
+        if deadline.HEADER in headers:
             return None
         try:
+            self.overload.check(crowded=False)
             codec.check(headers)
-            self.runner.check_room(deadline.seconds_of(headers, self._settings.protection.deadline_seconds))
+            if not self.runner.is_short(0):
+                self.runner.check_room(deadline.seconds_of(headers, self._settings.protection.deadline_seconds))
         except Refusal as refusal:
             if refusal.status != _UNAVAILABLE:
                 return None
@@ -228,7 +277,11 @@ class Predicting:
         if codec is None or ready is None:
             raise Refusal(503, "the model is not loaded yet", reason="NotLoaded")
         if self.runner.is_short(len(body)):
-            return self._run_here(codec, ready, body, headers, request_id)
+            if not self.turns.must_wait:
+                return self._run_here(codec, ready, body, headers, request_id)
+            self._check_patience(headers)
+            self.memory.hold(scope, len(body))
+            return await self.turns.run(partial(self._run_here, codec, ready, body, headers, request_id))
         work = partial(self._run_and_count, codec, ready, body, headers, request_id)
         return await self.runner.run(work, headers)
 

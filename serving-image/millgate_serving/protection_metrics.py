@@ -7,15 +7,17 @@ from millgate_serving.answers import Answers
 from millgate_serving.distribution_text import escaped, header
 from millgate_serving.guard import OutputGuard
 from millgate_serving.running import Runner
+from millgate_serving.turns import Turns
 
 
 def lines_of(
-    runner: Runner, now: Callable[[], float], guard: OutputGuard | None, answers: Answers[Any] | None
+    runner: Runner, turns: Turns, now: Callable[[], float], guard: OutputGuard | None, answers: Answers[Any] | None
 ) -> Callable[[str], list[str]]:
     """A part of the exposition; rules come from the model, so no client can make series."""
 
     def lines(labels: str) -> list[str]:
-        told = _value("millgate_waiting_requests", "gauge", "Requests that wait for the model.", labels, runner.waiting)
+        waiting = runner.waiting + turns.waiting
+        told = _value("millgate_waiting_requests", "gauge", "Requests that wait for the model.", labels, waiting)
         told += _value("millgate_model_calls", "gauge", "Calls of the model in threads.", labels, runner.running)
         overdue, what = runner.overdue_seconds(now()), "By how much the longest call has passed the deadline."
         told += _value("millgate_model_overdue_seconds", "gauge", what, labels, round(overdue, 3))

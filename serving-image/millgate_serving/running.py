@@ -132,7 +132,7 @@ class Runner:
             after = min(max(1, math.ceil(expected)), _LONGEST_RETRY_SECONDS)
             raise overloaded("the model has more requests than it can answer", after)
         if expected > seconds:
-            raise _too_short()
+            raise too_short()
 
     def _is_stuck(self, now: float) -> bool:
         """Whether every thread has a call that has passed the deadline and goes on."""
@@ -157,7 +157,7 @@ class Runner:
             if job in self._waiting:
                 self._waiting.remove(job)
         refusal = Refusal(504, message, reason="DeadlineExceeded")
-        job.answer.set_exception(_too_short() if job.is_clients_deadline else refusal)
+        job.answer.set_exception(too_short() if job.is_clients_deadline else refusal)
 
     def _ended(self, job: _Job, result: Any, error: BaseException | None) -> None:
         self._running.discard(job)
@@ -214,7 +214,7 @@ class Runner:
         self._model_seconds = 4 * _INLINE_SECONDS
 
 
-def _too_short() -> Refusal:
+def too_short() -> Refusal:
     return Refusal(408, "the model does not answer within the time that the request gives it", reason="TooSlow")
 
 

@@ -17,7 +17,6 @@ import uvicorn
 from millgate_serving.app import App
 from millgate_serving.connection import KEEP_ALIVE_SECONDS, Connection, close_idle, connections
 from millgate_serving.logs import log
-from millgate_serving.overload import TICK_SECONDS
 from millgate_serving.settings import Settings
 from millgate_serving.tls import EitherServer, certificate
 
@@ -56,13 +55,11 @@ class Server(uvicorn.Server):
         self._app = app
         self._drain_seconds = settings.drain_seconds
         self._drained_at: float | None = None
-        self._ticked_at = 0.0
         self._most_connections = settings.protection.max_connections
         self._certificate = None if settings.protection.tls is None else certificate(settings.protection.tls)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.predicting.runner.watch()
-        self._ticked_at = time.monotonic()
         if self._certificate is None or sockets is None:
             await super().startup(sockets)
             return
@@ -91,9 +88,7 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         now = time.monotonic()
-        predicting = self._app.predicting
-        predicting.overload.tick(now - self._ticked_at - TICK_SECONDS, predicting.runner.least_seconds)
-        self._ticked_at = now
+        self._app.predicting.tick()
         if counter % _TICKS_BETWEEN_LOOKS == 0:
             self._look_around(now)
         if counter % _TICKS_BETWEEN_COUNTS == 0:

@@ -1,8 +1,6 @@
 """Who may ask and how often, as tables and properties; and the files that say so, which change while a server runs."""
 
 import hashlib
-from collections.abc import Callable
-from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -108,7 +106,7 @@ def scope(**fields: object) -> dict:
 
 def admission(environment: dict[str, object], now: float = 0.0) -> Admission:
     read = protection.read({name: str(value) for name, value in environment.items()})
-    return Admission(read, Overload(next_round=lambda _: None), lambda: now)
+    return Admission(read, Overload(lambda: 0.0), lambda: now)
 
 
 def refused(asked: Admission, headers: dict, **fields: object) -> tuple[int, str]:
@@ -197,71 +195,6 @@ def test_with_certificates_predictions_need_https(tmp_path):
     files = {"MILLGATE_TLS_CERTIFICATE_FILE": tmp_path / "crt", "MILLGATE_TLS_KEY_FILE": tmp_path / "key"}
     assert refused(admission(files), {}) == (403, "predictions are answered over https only")
     admission(files).admit(scope(scheme="https"), {})
-
-
-# Shedding
-
-SLOW, FAST = 0.0008, 0.0001
-
-
-class Loop:
-    """An event loop whose processor time is `share` of the time that passes."""
-
-    def __init__(self, share: float = 1.0) -> None:
-        self.now, self.share = 1.0, share
-        self._turns: list[Callable[[], None]] = []
-        self.overload = Overload(lambda: self.now * share, self._turns.append)
-
-    def answered(self, requests: int, each_seconds: float) -> int:
-        """How many of one turn of the loop."""
-        while self._turns:
-            self._turns.pop()()
-        answered = 0
-        self.now += 0.001
-        for _ in range(requests):
-            with suppress(Refusal):
-                self.overload.check(self.now, crowded=False)
-                answered += 1
-                self.now += each_seconds
-        return answered
-
-
-def test_a_burst_is_answered_and_a_lasting_overload_is_shed():
-    loop = Loop()
-    assert loop.answered(300, 0.001) == 300
-    loop.overload.tick(0.3, SLOW)
-    assert loop.answered(300, 0.001) == 300, "once is a burst"
-    loop.overload.tick(0.3, SLOW)
-    assert loop.overload.lasting
-    assert 20 <= loop.answered(300, 0.001) <= 22
-    with pytest.raises(Refusal) as refusal:
-        loop.overload.check(loop.now, crowded=False)
-    assert (refusal.value.status, refusal.value.headers) == (503, ((b"retry-after", b"1"),))
-    for number in range(20):
-        loop.overload.tick(0.0, SLOW)
-        assert loop.overload.lasting is (number < 10), "it ends a second after the last one that was shed"
-
-
-def test_nobody_waits_for_the_loop_longer_than_half_a_second():
-    assert 500 <= Loop().answered(1000, 0.001) <= 502
-
-
-@settings(deadline=None)
-@given(st.floats(0.01, 1), st.integers(1, 5))
-def test_a_server_that_gets_little_of_its_core_answers_as_many_in_a_round(share, rounds):
-    loop = Loop(share)
-    for _ in range(2):
-        loop.overload.tick(1.0, SLOW)
-    for _ in range(rounds):
-        assert 20 <= loop.answered(100, 0.001 / share) <= 22
-        loop.overload.tick(1.0, SLOW)
-
-
-def test_what_is_nearly_as_cheap_to_answer_as_to_refuse_is_answered():
-    loop = Loop()
-    for _ in range(10):
-        loop.overload.tick(0.3, FAST)
-        assert loop.answered(1000, 0.001) == 1000
 
 
 WRONG = [

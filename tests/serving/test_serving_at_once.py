@@ -3,18 +3,17 @@
 import contextlib
 import itertools
 import json
-import re
 import socket
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw_http import connected, received
 from serving_process import ask, eventually, serving
 
 from millgate_serving.app import App
 from millgate_serving.metrics import Metrics
-from millgate_serving.overload import Overload
 from millgate_serving.settings import read
 
 BODY = json.dumps({"rows": [{"rounds": 1, "share": 0.5}]}).encode()
@@ -42,28 +41,6 @@ def answer(quick):
     with connected(quick) as raw:
         raw.sendall(WHOLE)
         return received(raw, 1)[0]
-
-
-def connected(server) -> socket.socket:
-    raw = socket.create_connection(("127.0.0.1", server.port), timeout=20)
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return raw
-
-
-def received(raw: socket.socket, answers: int) -> list[bytes]:
-    """So many whole answers."""
-    found, rest = [], b""
-    while len(found) < answers:
-        head, blank, body = rest.partition(b"\r\n\r\n")
-        if blank and len(body) >= (length := int(re.findall(rb"content-length: (\d+)", head)[0])):
-            found.append(head + blank + body[:length])
-            rest = body[length:]
-            continue
-        part = raw.recv(65536)
-        assert part, rest
-        rest += part
-    assert not rest
-    return found
 
 
 @settings(max_examples=60, deadline=None)
@@ -181,6 +158,14 @@ def test_the_first_requests_of_a_new_pod_may_all_come_at_the_same_time(saved_mod
     assert statuses == {b"HTTP/1.1 200"}
 
 
+class Client:
+    gone = False
+
+    def __init__(self):
+        self.answers = []
+        self.answer = self.answers.append
+
+
 class Broken:
     """A codec with a defect."""
 
@@ -193,13 +178,12 @@ class Broken:
 def test_a_defect_of_the_server_is_its_own_fault_and_not_the_clients(tmp_path, capsys):
     configured = read({"MILLGATE_MODEL_NAME": "m", "MILLGATE_MODEL_PATH": str(tmp_path)})
     app = App(configured, Metrics(configured))
-    predicting, written = app.predicting, []
+    predicting, client = app.predicting, Client()
     predicting._ready = object()
     predicting.runner.expect(0.0)
-    predicting.admission._overload = Overload(next_round=lambda _: None)
     scope = {"method": "POST", "headers": [], "state": {"crowded": False}}
-    assert predicting.answer_now(Broken(), scope, b"{}", written.append)
-    (answer,) = written
+    assert predicting.answer_now(Broken(), scope, b"{}", client)
+    (answer,) = client.answers
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert answer.endswith(b'{"error":"the server failed to answer"}')
     assert 'code="500"} 1' in app._metrics_text()[1].decode()

@@ -1,0 +1,230 @@
+"""Where a model runs on the event loop: who waits for his turn, who is refused at once, and who is not kept from it."""
+
+import asyncio
+import contextlib
+import json
+import select
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from raw_http import connected, received
+from serving_process import ask, eventually, serving
+
+from millgate_serving.overload import Overload
+from millgate_serving.refusal import Refusal
+from millgate_serving.turns import TURN_SECONDS, Turns
+
+SLOW, FAST = 0.001, 0.0001
+
+
+class Loop:
+    """An event loop by hand: it reads what has come, then calls what it was told to, on a clock of its own.
+
+    `share` is what it gets of its core.
+    """
+
+    def __init__(self, call_seconds: float = SLOW, share: float = 1.0) -> None:
+        self.now, self.call_seconds, self.share = 1.0, call_seconds, share
+        self._next: list = []
+        self.turns = Turns(lambda: call_seconds, lambda: self.now, self._next.append)
+        self.overload = Overload(lambda: self.turns.seconds)
+        self._tick_at = self.now
+        self.answered: list[tuple[float, float]] = []
+        self.refused: list[tuple[float, float]] = []
+
+    def read(self, came_at: float) -> None:
+        """A request that came then."""
+        try:
+            self.overload.check(crowded=False)
+        except Refusal:
+            self.refused.append((came_at, self.now))
+            return
+        if self.turns.must_wait:
+            self.turns.join(lambda: self._answer(came_at))
+        else:
+            self._answer(came_at)
+
+    def _answer(self, came_at: float) -> None:
+        self.now += self.call_seconds / self.share
+        self.answered.append((came_at, self.now))
+
+    def turn(self) -> None:
+        due, self._next[:] = list(self._next), []
+        for call in due:
+            call()
+        while self.now >= self._tick_at:
+            self._tick_at += 0.1
+            self.overload.tick(self.turns.least_seconds())
+
+    def run(self, arrivals: list[float]) -> None:
+        """At these moments, until all have their answers."""
+        rest = arrivals[::-1]
+        while rest or self.turns.waiting:
+            if not self.turns.waiting and rest:
+                self.now = max(self.now, rest[-1])
+            while rest and rest[-1] <= self.now:
+                self.read(rest.pop())
+            self.turn()
+
+
+def waited(told: list[tuple[float, float]]) -> float:
+    return max((at - came_at for came_at, at in told), default=0.0)
+
+
+@given(st.integers(1, 499), st.sampled_from([1.0, 0.3]))
+def test_a_burst_is_answered_and_nobody_of_it_refused(requests, share):
+    loop = Loop(share=share)
+    loop.run([1.0] * requests)
+    assert len(loop.answered) == requests
+    assert not loop.refused
+
+
+def test_of_a_burst_that_would_last_longer_than_half_a_second_the_rest_is_refused_at_once():
+    loop = Loop()
+    loop.run([1.0] * 2000)
+    assert 500 <= len(loop.answered) <= 511
+    assert waited(loop.refused) <= 2 * TURN_SECONDS + SLOW
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(2, 8), st.sampled_from([0.0006, SLOW, 0.004]), st.floats(0.2, 1.0))
+def test_a_lasting_overload_is_shed_as_soon_as_it_comes_and_who_is_answered_waits_shortly(times, call_seconds, share):
+    loop = Loop(call_seconds, share)
+    capacity = share / call_seconds
+    loop.run([1.0 + number / (times * capacity) for number in range(int(5 * times * capacity))])
+    late = [told for told in loop.answered if told[0] > 3.5]
+    assert waited(loop.refused) <= 2 * TURN_SECONDS + 2 * call_seconds / share
+    assert waited(late) <= (0.02 + 2 * call_seconds) / share + 2 * TURN_SECONDS
+    assert len(loop.answered) >= 0.95 * 5 * capacity, "the model was never idle"
+
+
+def test_a_second_after_the_last_refusal_a_burst_is_answered_again():
+    loop = Loop()
+    loop.run([1.0 + number / 3000 for number in range(6000)])
+    before = len(loop.refused)
+    assert before > 1000
+    loop.run([loop.now + 0.01 * number for number in range(150)])
+    loop.run([loop.now] * 300)
+    assert len(loop.refused) == before
+
+
+def test_the_answers_come_in_the_order_of_the_requests():
+    loop = Loop()
+    loop.run([1.0 + number * 0.0005 for number in range(400)])
+    assert loop.answered == sorted(loop.answered)
+    assert len(loop.answered) == 400
+
+
+def test_what_is_nearly_as_cheap_to_answer_as_to_refuse_neither_waits_nor_is_refused():
+    loop = Loop(FAST)
+    loop.run([1.0 + number / 50_000 for number in range(50_000)])
+    assert len(loop.answered) == 50_000
+    assert not loop.refused
+
+
+def test_a_connection_that_is_one_too_many_is_refused():
+    with pytest.raises(Refusal) as refusal:
+        Overload(lambda: 0.0).check(crowded=True)
+    assert (refusal.value.status, refusal.value.headers) == (503, ((b"retry-after", b"1"),))
+
+
+def test_a_task_gets_its_turn_and_what_it_raises():
+    async def told():
+        turns = Turns(lambda: SLOW)
+        gone = asyncio.ensure_future(turns.run(lambda: pytest.fail("nobody waits for it")))
+        answers = [asyncio.ensure_future(turns.run(work)) for work in (lambda: 1, lambda: 1 / 0, lambda: 2)]
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await asyncio.gather(*answers, return_exceptions=True)
+
+    first, error, last = asyncio.run(told())
+    assert (first, type(error), last) == (1, ZeroDivisionError, 2)
+
+
+# A real server
+
+ROUNDS = 1000  # of the model's loop, about 0.6 ms
+BODY = json.dumps({"rows": [{"rounds": ROUNDS, "share": 0.5}]}).encode()
+HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\nx-request-id: mine\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+WHOLE, LIVE = HEAD + BODY, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
+OK = b"HTTP/1.1 200 "
+
+
+@pytest.fixture(scope="module")
+def server(saved_models, tmp_path_factory):
+    """Its model is asked on the event loop; were it a slow machine's, in threads, before which as many may wait."""
+    variables = {"MILLGATE_MODEL_PATH": saved_models("rounds"), "MILLGATE_QUEUE": 1000}
+    with serving(tmp_path_factory.mktemp("turns"), **variables) as running:
+        connection = running.wait_ready().connect()
+        for _ in range(50):
+            assert ask(connection, "POST", "/predict", BODY).status == 200
+        connection.close()
+        yield running
+
+
+@contextlib.contextmanager
+def clients(server, number):
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(connected(server)) for _ in range(number)]
+
+
+def value(server, name):
+    return sum(value for (sample, _), value in server.samples().items() if sample == name)
+
+
+def test_a_probe_is_answered_while_hundreds_wait_for_the_model(server):
+    with clients(server, 400) as sockets:
+        *asking, probe = sockets
+        for each in asking:
+            each.sendall(WHOLE)
+        probe.sendall(LIVE)
+        assert received(probe, 1)[0].startswith(OK)
+        answered, _, _ = select.select(asking, [], [], 0)
+        assert len(answered) < len(asking)
+        assert {received(each, 1)[0][: len(OK)] for each in asking} == {OK}
+    assert value(server, "millgate_waiting_requests") == 0
+
+
+def test_requests_behind_one_that_waits_get_their_answers_after_it(server):
+    with clients(server, 60) as sockets:
+        for each in sockets:
+            each.sendall(WHOLE + LIVE + WHOLE)
+        for each in sockets:
+            first, live, last = received(each, 3)
+            assert first == last
+            assert first.startswith(OK)
+            assert live.endswith(b'{"live":true}')
+
+
+def test_the_model_is_not_asked_for_those_who_have_gone(server):
+    before = value(server, "millgate_rows_total")
+    with clients(server, 400) as sockets:
+        for each in sockets:
+            each.sendall(WHOLE)
+    eventually(lambda: value(server, "millgate_inflight_requests") == value(server, "millgate_waiting_requests") == 0)
+    assert value(server, "millgate_rows_total") - before < 400
+    assert server.request("POST", "/predict", BODY).status == 200
+
+
+def test_who_has_less_time_than_those_before_him_need_is_told_at_once(server):
+    hasty = WHOLE.replace(b"host: x", b"host: x\r\nx-request-timeout-ms: 1")
+    with clients(server, 301) as sockets:
+        *asking, last = sockets
+        for each in asking:
+            each.sendall(WHOLE)
+        last.sendall(hasty)
+        assert received(last, 1)[0].startswith(b"HTTP/1.1 408 ")
+        assert {received(each, 1)[0][: len(OK)] for each in asking} == {OK}
+
+
+def test_a_stop_answers_those_who_wait(saved_models, tmp_path):
+    with serving(tmp_path, MILLGATE_MODEL_PATH=saved_models("rounds"), MILLGATE_QUEUE=1000) as server:
+        server.wait_ready()
+        with clients(server, 300) as sockets:
+            for each in sockets:
+                each.sendall(WHOLE)
+            assert received(sockets[0], 1)[0].startswith(OK)
+            server.terminate()
+            assert {received(each, 1)[0][: len(OK)] for each in sockets[1:]} == {OK}
+        assert server.exit_code() == 0
