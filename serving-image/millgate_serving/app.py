@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from millgate_serving import __version__, openapi, v2
-from millgate_serving.asgi import CLOSE, JSON, TEXT, Message, Receive, Send, drop_body, error_body
+from millgate_serving.asgi import CLOSE, JSON, TEXT, Answer, Message, Receive, Send, drop_body, error_body
 from millgate_serving.feedback_path import PATH as FEEDBACK
 from millgate_serving.feedback_path import FeedbackPath
 from millgate_serving.loading import ReadyModel
@@ -18,8 +18,8 @@ from millgate_serving.refusal import Header
 from millgate_serving.running import STOP_SECONDS
 from millgate_serving.settings import Settings
 
-Answer = tuple[int, bytes]
-Page = Callable[[], Answer]
+Shown = tuple[int, bytes]
+Page = Callable[[], Shown]
 
 _GET = ("GET", "HEAD")
 
@@ -92,10 +92,7 @@ class App:
         if path == FEEDBACK:
             await self._feedback.answer(scope, receive, send)
             return
-        if scope["method"] not in _GET:
-            await drop_body(scope, receive, dict(scope["headers"]))
-        status, body, headers = self._page(path, scope["method"])
-        await self._send(scope, send, status, body, headers)
+        await self._send(scope, receive, send, self._page(path, scope["method"]))
 
     # Without a task: see Connection
 
@@ -115,7 +112,7 @@ class App:
         """Answer the client, if the model is so fast that it is asked on the loop."""
         return self.predicting.answer_now(self._direct[target], scope, body, client)
 
-    def _page(self, path: str, method: str) -> tuple[int, bytes, list[Header]]:
+    def _page(self, path: str, method: str) -> Answer:
         page = self._pages.get(path)
         if page is None:
             return 404, error_body(self._no_such(path)), [JSON]
@@ -129,7 +126,9 @@ class App:
             return f"no such model or version; this server has {' and '.join(self._models)}"
         return f"no such path; there are {', '.join((*self._codecs, *self._pages))}"
 
-    async def _send(self, scope: Message, send: Send, status: int, body: bytes, headers: list[Header]) -> None:
+    async def _send(self, scope: Message, receive: Receive, send: Send, answer: Answer) -> None:
+        await drop_body(scope, receive)
+        status, body, headers = answer
         headers.append((b"content-length", b"%d" % len(body)))
         if self.draining or time.monotonic() >= scope["state"]["closes_at"]:
             headers.append(CLOSE)
@@ -138,13 +137,13 @@ class App:
 
     # Probes
 
-    def _livez(self) -> Answer:
+    def _livez(self) -> Shown:
         """Not live is what a restart may help: a call of the model that does not end."""
         if self.predicting.runner.overdue_seconds(time.monotonic()) > self._settings.protection.stuck_seconds:
             return 503, error_body("a call of the model does not end")
         return 200, b'{"live":true}'
 
-    def _readyz(self) -> Answer:
+    def _readyz(self) -> Shown:
         if self.draining:
             return 503, error_body("the server is stopping")
         if self._ready is None:
@@ -153,7 +152,7 @@ class App:
             return 503, error_body("a call of the model has passed its deadline and goes on")
         return 200, b'{"ready":true}'
 
-    def _version(self) -> Answer:
+    def _version(self) -> Shown:
         ready, settings = self._ready, self._settings
         return 200, _encode(
             {
@@ -172,24 +171,24 @@ class App:
             }
         )
 
-    def _openapi(self) -> Answer:
+    def _openapi(self) -> Shown:
         if self._ready is None:
             return 503, error_body("the model is not loaded yet")
         if not self._described:  # made when it is first asked for: a start is not delayed by it
             self._described = openapi.of(self._ready, self._settings)
         return 200, self._described
 
-    def _metrics_text(self) -> Answer:
+    def _metrics_text(self) -> Shown:
         return 200, self._metrics.exposition()
 
-    def _v2_server(self) -> Answer:
+    def _v2_server(self) -> Shown:
         return 200, v2.SERVER
 
-    def _v2_model_ready(self) -> Answer:
+    def _v2_model_ready(self) -> Shown:
         status, body = self._readyz()
         return status, _encode({"name": self._settings.model_name, "ready": True}) if status == 200 else body
 
-    def _v2_model(self) -> Answer:
+    def _v2_model(self) -> Shown:
         if self._ready is None:
             return 503, error_body("the model is not loaded yet")
         return 200, self._v2_described

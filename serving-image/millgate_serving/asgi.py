@@ -7,11 +7,13 @@ from typing import Any, Final
 import msgspec
 
 from millgate_serving.overload import overloaded
-from millgate_serving.refusal import Refusal
+from millgate_serving.refusal import Header, Refusal
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Answer = tuple[int, bytes, list[Header]]
+"""A whole one: status, body, headers."""
 Headers = Mapping[bytes, bytes]
 """Of a request: names in lower case; of a name that came twice, the last one."""
 
@@ -58,6 +60,7 @@ async def read_body(scope: Message, receive: Receive, memory: BodyMemory) -> byt
 
     Whatever comes of it, the memory is released by the caller once the request was answered.
     """
+    scope["state"]["body_begun"] = True
     too_large = Refusal(413, f"the body may have at most {MAX_BODY_BYTES} bytes", reason="TooLarge")
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if int(declared) > _DISCARD_BYTES:
@@ -86,14 +89,17 @@ async def read_body(scope: Message, receive: Receive, memory: BodyMemory) -> byt
     return b"".join(chunks)
 
 
-async def drop_body(scope: Message, receive: Receive, headers: Headers) -> None:
-    """Of a request that was refused before its body was read, where the answer ends the connection.
+async def drop_body(scope: Message, receive: Receive) -> None:
+    """Read what nobody wants, before an answer that ends the connection.
 
-    Closing with unread data makes the kernel send a reset, which eats the answer. Who waits to be asked for the body
-    has not sent it.
+    Closing with unread data makes the kernel send a reset, which eats the answer. Where `read_body` was called it has
+    read all that is wanted, and who waits to be asked for the body has not sent it.
     """
+    headers: Headers = dict(scope["headers"])
     ends = headers.get(b"connection", b"").lower() == b"close" or scope.get("http_version") == "1.0"
-    if b"expect" in headers or not (ends or time.monotonic() >= scope["state"]["closes_at"]):
+    if "body_begun" in scope["state"] or b"expect" in headers:
+        return
+    if not (ends or time.monotonic() >= scope["state"]["closes_at"]):
         return
     size, more = 0, True
     while more and size <= _DISCARD_BYTES:

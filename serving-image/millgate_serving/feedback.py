@@ -24,7 +24,7 @@ from millgate_serving.refusal import Refusal
 
 MAX_LABELS: Final = 10_000
 MAX_ENTRIES: Final = 1_000
-_WAITING_ROWS = 128
+_WAITING_ROWS = 64
 _LARGEST = 1e100  # its square still is a number
 
 Labels = Annotated[list[Label], Meta(min_length=1, max_length=MAX_LABELS)]

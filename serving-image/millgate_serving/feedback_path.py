@@ -11,7 +11,6 @@ from millgate_serving.asgi import (
     Message,
     Receive,
     Send,
-    drop_body,
     error_body,
     read_body,
 )
@@ -49,15 +48,10 @@ class FeedbackPath:
             return
         finally:
             self._memory.release(scope)
-        await self._respond(scope, send, status, body, headers)
+        await self._respond(scope, receive, send, (status, body, headers))
 
     async def _joined(self, scope: Message, receive: Receive) -> bytes:
-        headers = dict(scope["headers"])
-        try:
-            self._check(scope, headers)
-        except Refusal:
-            await drop_body(scope, receive, headers)
-            raise
+        self._check(scope, dict(scope["headers"]))
         body = await read_body(scope, receive, self._memory)
         feedback = self._feedback()
         if feedback is None:

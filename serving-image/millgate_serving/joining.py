@@ -10,8 +10,8 @@ def joined(arrays: Sequence[Any]) -> Any:
     """All rows as one array or list; None where they do not fit together."""
     if len(arrays) == 1:
         return arrays[0]
-    if all(isinstance(values, list) for values in arrays):
-        return [row for rows in arrays for row in rows]
+    if isinstance(arrays[0], list):
+        return [row for rows in arrays for row in rows] if all(isinstance(rows, list) for rows in arrays) else None
     try:
         return np.concatenate(arrays)
     except ValueError:

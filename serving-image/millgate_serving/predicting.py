@@ -17,13 +17,13 @@ from millgate_serving.admission import Admission
 from millgate_serving.answers import Answers
 from millgate_serving.asgi import (
     JSON,
+    Answer,
     BodyMemory,
     ClientGoneError,
     Headers,
     Message,
     Receive,
     Send,
-    drop_body,
     error_body,
     read_body,
 )
@@ -35,7 +35,7 @@ from millgate_serving.loading import ReadyModel
 from millgate_serving.logs import Sparingly, described
 from millgate_serving.measured import Measured
 from millgate_serving.metrics import Metrics
-from millgate_serving.overload import Overload
+from millgate_serving.overload import Overload, overloaded
 from millgate_serving.refusal import Header, OutputRefused, Refusal
 from millgate_serving.request_ids import HEADER as ID_HEADER
 from millgate_serving.request_ids import RequestIds
@@ -51,8 +51,8 @@ _UNAVAILABLE = 503
 _Asked = tuple["Codec", ReadyModel, bytes, Headers, str]
 """Of a request what the model is asked with: codec, model, body, headers, request id."""
 
-Respond = Callable[[Message, Send, int, bytes, list[Header]], Awaitable[None]]
-"""Sends one whole answer: scope, send, status, body, headers."""
+Respond = Callable[[Message, Receive, Send, Answer], Awaitable[None]]
+"""Sends one whole answer."""
 
 
 class Call(Struct, frozen=True, gc=False):
@@ -198,8 +198,11 @@ class Predicting:
         self._observe(codec, reply, headers, (name, request_id), started)
 
     def _check_patience(self, headers: Headers) -> None:
-        """Raises Refusal 408 where the client gives less time than the requests before it will take."""
-        if self.turns.seconds > deadline.seconds_of(headers, self._settings.protection.deadline_seconds):
+        """Raises Refusal where the requests before it will take longer than the server's deadline, or the client's."""
+        expected, limit = self.turns.seconds, self._settings.protection.deadline_seconds
+        if expected > deadline.seconds_of({}, limit):
+            raise overloaded("the model has more requests than it can answer")
+        if expected > deadline.seconds_of(headers, limit):
             raise too_short()
 
     def _failed(self, error: Exception) -> Reply:
@@ -214,25 +217,18 @@ class Predicting:
         self._metrics.inflight += 1
         try:
             try:
-                client = await self._let_in(codec, scope, receive, headers)
+                client = self._admitted(codec, scope, headers)
                 reply = await self._reply(codec, scope, receive, headers, request_id)
             except Refusal as refusal:
                 reply = refused(refusal)
             answered = [*reply.headers, (ID_HEADER, request_id.encode())]
-            await self._respond(scope, send, reply.status, reply.body, answered)
+            await self._respond(scope, receive, send, (reply.status, reply.body, answered))
         except ClientGoneError:
             return  # there is nobody to answer, and nothing to blame the model for
         finally:
             self._metrics.inflight -= 1
             self.memory.release(scope)
         self._observe(codec, reply, headers, (client, request_id), started)
-
-    async def _let_in(self, codec: Codec | None, scope: Message, receive: Receive, headers: Headers) -> str:
-        try:
-            return self._admitted(codec, scope, headers)
-        except Refusal:
-            await drop_body(scope, receive, headers)
-            raise
 
     def _admitted(self, codec: Codec | None, scope: Message, headers: Headers) -> str:
         if scope["method"] != "POST":

@@ -21,6 +21,7 @@ from millgate_serving.protection_metrics import lines_of
 from millgate_serving.running import Runner
 from millgate_serving.settings import read
 from millgate_serving.summary import Categorical, Numeric
+from millgate_serving.turns import Turns
 
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "serving-image"
@@ -121,7 +122,7 @@ def test_every_metric_is_documented():
     variables = tuple(Variable(summary, Place(0, 0)) for summary in summaries)
     metrics.measure(Measured("training", variables, variables))
     guard = OutputGuard({"predictions": OutputRules(minimum=0)}, ("n",))
-    metrics.add(lines_of(Runner(Protection()), lambda: 0.0, guard, Answers(1)))
+    metrics.add(lines_of(Runner(Protection()), Turns(float), lambda: 0.0, guard, Answers(1)))
     names = re.findall(r"^# TYPE (\S+)", metrics.exposition().decode(), re.MULTILINE)
     assert len(names) > 40
     # The families of training share a line.

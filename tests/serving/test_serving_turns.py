@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-import select
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -173,16 +173,24 @@ def value(server, name):
     return sum(value for (sample, _), value in server.samples().items() if sample == name)
 
 
-def test_a_probe_is_answered_while_hundreds_wait_for_the_model(server):
+METRICS = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+def waited_while_metrics_were_read(server) -> bool:
     with clients(server, 400) as sockets:
         *asking, probe = sockets
         for each in asking:
             each.sendall(WHOLE)
-        probe.sendall(LIVE)
-        assert received(probe, 1)[0].startswith(OK)
-        answered, _, _ = select.select(asking, [], [], 0)
-        assert len(answered) < len(asking)
+        probe.sendall(METRICS)
+        (page,) = received(probe, 1)
         assert {received(each, 1)[0][: len(OK)] for each in asking} == {OK}
+    return re.search(rb"\nmillgate_waiting_requests{[^}]*} [1-9]", page) is not None
+
+
+def test_a_probe_is_answered_while_hundreds_wait_for_the_model(server):
+    assert any(waited_while_metrics_were_read(server) for _ in range(10)), (
+        "ten bursts, as a busy machine may send slowly"
+    )
     assert value(server, "millgate_waiting_requests") == 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from e2e.bench.serving.priority import before_all_else
 from e2e.cluster.gobuild import Builder, Program
 from e2e.cluster.processes import Runner
 
@@ -31,10 +32,16 @@ def run(url: str, *flags: str, core: int | None = None, timeout_seconds: float |
     """
     pinned = ["taskset", "-c", str(core)] if core is not None else []
     command: Sequence[str | Path] = [*pinned, binary(), *flags, url]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=timeout_seconds, check=False)
-    if done.returncode == 2:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        before_all_else(process.pid)
+        try:
+            document, _ = process.communicate(timeout=timeout_seconds)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode == 2:
         raise LoadError(f"the load generator ended with 2: {' '.join(map(str, command))}")
-    found: dict[str, Any] = msgspec.json.decode(done.stdout)
+    found: dict[str, Any] = msgspec.json.decode(document)
     return found
 
 

@@ -4,6 +4,10 @@
 and half of it again in an open loop, with the server on core 0 and the load on core 1: with a model of 5 ms, which runs
 in a thread with a queue before it, and with models of 0.8 ms and of microseconds, which run on the event loop. Then
 one call that never ends trips its deadline.
+
+The capacity of the first two is what 16 clients get, so that nobody is refused. The last one refuses nobody, and a
+request on one of hundreds of connections costs more than on one of few, overload or not: its capacity is what as many
+clients get as there are connections then.
 """
 
 import argparse
@@ -135,11 +139,12 @@ def served(model: Path, folder: Path, **variables: str) -> Iterator[tuple[int, i
 
 @dataclass(frozen=True)
 class Asked:
-    """A model, one request to it, and how many connections the overload comes on."""
+    """A model, one request to it, how many clients ask for its capacity and on how many connections overload comes."""
 
     name: str
     model: Path
     body: bytes
+    clients: int
     connections: int
 
 
@@ -150,8 +155,8 @@ def measured(asked: Asked, seconds: float, folder: Path) -> Overload:
     body.write_bytes(asked.body)
     with served(asked.model, folder / "server") as (pid, port):
         url = f"http://127.0.0.1:{port}/predict"
-        flags = ["-body", str(body)]
-        closed = ["-connections", "16", "-warmup", f"{_WARM_UP_SECONDS}s", "-duration", f"{seconds}s"]
+        flags = ["-body", str(body), "-poll"]
+        closed = ["-connections", str(asked.clients), "-warmup", f"{_WARM_UP_SECONDS}s", "-duration", f"{seconds}s"]
         cpu = host.cpu_seconds(pid)
         alone = loadgen.run(url, *flags, *closed, core=1)
         cpu = host.cpu_seconds(pid) - cpu
@@ -226,9 +231,9 @@ def main(argv: list[str] | None = None) -> int:
             many, few = (overload_model.body(rounds) for rounds in (overload_model.ROUNDS, overload_model.FEW_ROUNDS))
             found: list[Overload | Stuck] = []
             for asked in (
-                Asked("5 ms, in a thread", slow, many, 400),
-                Asked("0.8 ms, on the event loop", slow, few, 800),
-                Asked("microseconds, on the event loop", fast.onnx_columns, one, 800),
+                Asked("5 ms, in a thread", slow, many, 16, 400),
+                Asked("0.8 ms, on the event loop", slow, few, 16, 800),
+                Asked("microseconds, on the event loop", fast.onnx_columns, one, 800, 800),
             ):
                 with phase(asked.name):
                     found.append(measured(asked, seconds, folder / f"{len(found)}"))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from e2e.bench.serving.priority import before_all_else
 from e2e.bench.serving.process import START_SECONDS, ServerError
 from e2e.cluster.processes import die_with_parent
 
@@ -23,8 +24,10 @@ def pinned(port: int, variables: Mapping[str, str]) -> Iterator[int]:
         ["taskset", "-c", "0", str(Path(sys.executable).with_name("millgate-serving"))],
         env={**clean, **variables, "MILLGATE_PORT": str(port), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
+        start_new_session=True,
         preexec_fn=die_with_parent,  # noqa: PLW1509 - what runs in threads here holds no lock at that moment
     )
+    before_all_else(process.pid)
     try:
         _wait(port, process)
         yield process.pid

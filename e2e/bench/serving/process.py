@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2e.bench.serving.cases import Asked, Case
+from e2e.bench.serving.priority import before_all_else
 from e2e.bench.serving.servers import ONE_THREAD, Server, Setting
 from e2e.cluster.processes import die_with_parent
 
@@ -102,6 +103,7 @@ def running(server: Server, setting: Setting, core: int) -> Iterator[Running]:
             start_new_session=True,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one call of the kernel, no lock
         )
+    before_all_else(process.pid)
     try:
         made = Running(server, process, setting.port, log)
         made.wait(first, asked)

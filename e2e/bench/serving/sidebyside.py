@@ -171,8 +171,8 @@ class Bench:
                 cell.runs.append(self._quiet_run(one, case, polling, cell))
                 self._note(one, found)
             half = statistics.median(run.requests_per_second for run in cell.runs) / 2
-            while len(cell.halves) < self._plan.repetitions:  # where a generator that polls would be late itself
-                cell.halves.append(self._quiet_run(one, case, [*flags, "-rate", f"{half:.1f}"], cell))
+            while len(cell.halves) < self._plan.repetitions:
+                cell.halves.append(self._quiet_run(one, case, [*polling, "-rate", f"{half:.1f}"], cell))
                 self._note(one, found)
 
     def _is_faster_beside_polling(self, one: Running, case: Case, flags: list[str]) -> bool:
