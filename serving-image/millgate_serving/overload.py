@@ -1,6 +1,6 @@
 """Refuses what would wait too long for a model that runs on the event loop, in the moment in which it comes.
 
-A burst may wait for half a second, as it ends. When requests have been waiting for more than a moment again and again,
+A burst may wait for half a second, as it ends. When requests have been waiting for longer than that without an end,
 only a moment's worth may wait: what is answered stays near the capacity, and nobody waits for nothing (that there are
 two limits is CoDel's idea, Nichols and Jacobson 2012). Waiting is counted in the model's own time: a server that gets
 little of its core takes longer, but does not refuse more.
@@ -13,7 +13,7 @@ from millgate_serving.refusal import Refusal
 
 BURST_SECONDS: Final = 0.5
 LASTING_SECONDS: Final = 0.02
-_LATE_TICKS = 2
+_LATE_TICKS = 6  # longer than any burst may take
 _CALM_TICKS = 10
 
 _AFTER_A_SECOND: Final = ((b"retry-after", b"1"),)

@@ -169,7 +169,7 @@ class Predicting:
         request_id, name = self._ids.of(headers), ""
         try:
             name = self._admitted(codec, scope, headers)
-            if self.turns.must_wait:
+            if not self.turns.take():
                 self._check_patience(headers)
                 asked = (codec, ready, body, headers, request_id)
                 self.turns.join(partial(self._answer_in_turn, asked, client, name, started))
@@ -273,7 +273,7 @@ class Predicting:
         if codec is None or ready is None:
             raise Refusal(503, "the model is not loaded yet", reason="NotLoaded")
         if self.runner.is_short(len(body)):
-            if not self.turns.must_wait:
+            if self.turns.take():
                 return self._run_here(codec, ready, body, headers, request_id)
             self._check_patience(headers)
             self.memory.hold(scope, len(body))

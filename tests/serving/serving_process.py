@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,14 +48,14 @@ def preflight(folder: Path, **variables: object) -> tuple[int, dict]:
 class Server:
     """One `millgate-serving serve`; its log lines are parsed as they come."""
 
-    def __init__(self, folder: Path, **variables: object) -> None:
+    def __init__(self, folder: Path, command: Sequence[str | Path] = (COMMAND,), **variables: object) -> None:
         self.folder = folder
         self.events: list[dict] = []
         self._changed = threading.Condition()
         self._ended = False
         self._reading = threading.Event()
         self._reading.set()
-        self.process = subprocess.Popen([COMMAND], env=environment(folder, **variables), stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(command, env=environment(folder, **variables), stdout=subprocess.PIPE)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -157,9 +158,9 @@ def ask(
 
 
 @contextmanager
-def serving(folder: Path, **variables: object):
+def serving(folder: Path, command: Sequence[str | Path] = (COMMAND,), **variables: object):
     """A server that is ended by its pid if the test has not ended it."""
-    server = Server(folder, **variables)
+    server = Server(folder, command, **variables)
     try:
         yield server
     finally:
