@@ -35,11 +35,11 @@ from millgate_serving.loading import ReadyModel
 from millgate_serving.logs import Sparingly, described
 from millgate_serving.measured import Measured
 from millgate_serving.metrics import Metrics
-from millgate_serving.overload import Overload, overloaded
+from millgate_serving.overload import Overload
 from millgate_serving.refusal import Header, OutputRefused, Refusal
 from millgate_serving.request_ids import HEADER as ID_HEADER
 from millgate_serving.request_ids import RequestIds
-from millgate_serving.running import INLINE_BYTES, Runner, too_short
+from millgate_serving.running import INLINE_BYTES, Runner
 from millgate_serving.settings import Settings
 from millgate_serving.stopping import CallStopped, Stoppable
 from millgate_serving.turns import Turns
@@ -170,7 +170,7 @@ class Predicting:
         try:
             name = self._admitted(codec, scope, headers)
             if not self.turns.take():
-                self._check_patience(headers)
+                runner.check_patience(headers, self.turns.seconds)
                 asked = (codec, ready, body, headers, request_id)
                 self.turns.join(partial(self._answer_in_turn, asked, client, name, started))
                 self._metrics.inflight += 1
@@ -191,19 +191,13 @@ class Predicting:
             return
         codec, _, _, headers, request_id = asked
         try:
-            reply = self._run_here(*asked)
+            reply = self._run_in_turn(asked, started)
+        except Refusal as refusal:
+            reply = refused(refusal)
         except Exception as error:  # noqa: BLE001 - others wait for their turn
             reply = self._failed(error)
         client.answer(_whole(reply, request_id))
         self._observe(codec, reply, headers, (name, request_id), started)
-
-    def _check_patience(self, headers: Headers) -> None:
-        """Raises Refusal where the requests before it will take longer than the server's deadline, or the client's."""
-        expected, limit = self.turns.seconds, self._settings.protection.deadline_seconds
-        if expected > deadline.seconds_of({}, limit):
-            raise overloaded("the model has more requests than it can answer")
-        if expected > deadline.seconds_of(headers, limit):
-            raise too_short()
 
     def _failed(self, error: Exception) -> Reply:
         self._errors.log("request failed", "error", **described(error))
@@ -275,11 +269,18 @@ class Predicting:
         if self.runner.is_short(len(body)):
             if self.turns.take():
                 return self._run_here(codec, ready, body, headers, request_id)
-            self._check_patience(headers)
+            self.runner.check_patience(headers, self.turns.seconds)
             self.memory.hold(scope, len(body))
-            return await self.turns.run(partial(self._run_here, codec, ready, body, headers, request_id))
+            asked = (codec, ready, body, headers, request_id)
+            return await self.turns.run(partial(self._run_in_turn, asked, time.perf_counter()))
         work = partial(self._run_and_count, codec, ready, body, headers, request_id)
         return await self.runner.run(work, headers)
+
+    def _run_in_turn(self, asked: _Asked, came: float) -> Reply:
+        """On the event loop, of a request that had to wait since then. Raises Refusal where that was too long."""
+        codec, ready, body, headers, request_id = asked
+        self.runner.check_waited(headers, time.perf_counter() - came)
+        return self._run_here(codec, ready, body, headers, request_id)
 
     def _run_here(self, codec: Codec, ready: ReadyModel, body: bytes, headers: Headers, request_id: str) -> Reply:
         """On the event loop."""

@@ -121,6 +121,21 @@ class Runner:
                 timer.cancel()
         return answer
 
+    def check_patience(self, headers: Headers, expected_seconds: float) -> None:
+        """Of a request that would wait so long for the loop. Raises Refusal 503, or 408 where the client is hasty."""
+        if expected_seconds > (self._limits.deadline_seconds or math.inf):
+            raise overloaded("the model has more requests than it can answer")
+        if expected_seconds > deadline.seconds_of(headers, self._limits.deadline_seconds):
+            raise _too_short()
+
+    def check_waited(self, headers: Headers, seconds: float) -> None:
+        """Of a request that has waited so long for the loop. Raises Refusal 504, or 408 where the client was hasty."""
+        limit = self._limits.deadline_seconds
+        if seconds > (limit or math.inf):
+            raise _waited_too_long()
+        if seconds > deadline.seconds_of(headers, limit):
+            raise _too_short()
+
     def check_room(self, seconds: float) -> None:
         """Of a request that may take so long. Raises Refusal 503, or 408 where that is too short."""
         if len(self._running) < self._limits.concurrency:
@@ -132,7 +147,7 @@ class Runner:
             after = min(max(1, math.ceil(expected)), _LONGEST_RETRY_SECONDS)
             raise overloaded("the model has more requests than it can answer", after)
         if expected > seconds:
-            raise too_short()
+            raise _too_short()
 
     def _is_stuck(self, now: float) -> bool:
         """Whether every thread has a call that has passed the deadline and goes on."""
@@ -150,14 +165,13 @@ class Runner:
         if job.answer.done():
             return
         if job.began:
-            message = "the model did not answer within the deadline"
+            refusal = Refusal(504, "the model did not answer within the deadline", reason="DeadlineExceeded")
             self.stop(job.thread)
         else:
-            message = "the request waited for the model until its deadline"
+            refusal = _waited_too_long()
             if job in self._waiting:
                 self._waiting.remove(job)
-        refusal = Refusal(504, message, reason="DeadlineExceeded")
-        job.answer.set_exception(too_short() if job.is_clients_deadline else refusal)
+        job.answer.set_exception(_too_short() if job.is_clients_deadline else refusal)
 
     def _ended(self, job: _Job, result: Any, error: BaseException | None) -> None:
         self._running.discard(job)
@@ -214,7 +228,11 @@ class Runner:
         self._model_seconds = 4 * _INLINE_SECONDS
 
 
-def too_short() -> Refusal:
+def _waited_too_long() -> Refusal:
+    return Refusal(504, "the request waited for the model until its deadline", reason="DeadlineExceeded")
+
+
+def _too_short() -> Refusal:
     return Refusal(408, "the model does not answer within the time that the request gives it", reason="TooSlow")
 
 

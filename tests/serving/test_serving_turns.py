@@ -211,6 +211,7 @@ def asking(rounds: int, *headers: bytes) -> bytes:
     return b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body)
 
 
+BODY = b'{"rows": [{"rounds": 1, "share": 0.5}]}'
 WHOLE = asking(2800)  # about 2 ms: what a hundred of them take together is still a burst
 LIVE = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 "
@@ -286,6 +287,23 @@ def test_who_has_less_time_than_those_before_him_need_is_told_at_once(server):
         assert statuses([hasty]) == {b"HTTP/1.1 408 "}
         assert waiting(server) > 0
         assert statuses(sockets) == {OK}
+
+
+def test_who_waits_behind_a_call_that_does_not_end_is_told_at_the_deadline(saved_models, tmp_path):
+    variables = {"MILLGATE_MODEL_PATH": saved_models("rounds"), "MILLGATE_DEADLINE_SECONDS": 0.5}
+    with serving(tmp_path, [sys.executable, "-c", STEADY], **variables) as server:
+        server.wait_ready()
+        with contextlib.ExitStack() as stack:
+            first, *behind = [stack.enter_context(connected(server)) for _ in range(40)]
+            for each in (first, *behind):
+                each.sendall(LIVE)
+                received(each, 1)
+            first.sendall(asking(10**12))
+            for each in behind:
+                each.sendall(WHOLE)
+            assert statuses([first]) == {b"HTTP/1.1 504 "}
+            assert statuses(behind) <= {b"HTTP/1.1 504 ", OK}
+        assert server.request("POST", "/predict", BODY).status == 200
 
 
 def test_a_stop_answers_those_who_wait(saved_models, tmp_path):
