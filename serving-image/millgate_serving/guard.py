@@ -81,7 +81,7 @@ def _checks(name: str, rules: OutputRules) -> list[tuple[str, str, _Holds]]:
 def _at_least(bound: float) -> _Holds:
     def holds(values: Any) -> bool:
         if values.size <= _FEW:
-            return all(value >= bound for value in values.ravel().tolist())
+            return not [value for value in values.ravel().tolist() if not value >= bound]  # NaN is not either
         return bool(np.minimum.reduce(values, None) >= bound)
 
     return holds
@@ -90,7 +90,7 @@ def _at_least(bound: float) -> _Holds:
 def _at_most(bound: float) -> _Holds:
     def holds(values: Any) -> bool:
         if values.size <= _FEW:
-            return all(value <= bound for value in values.ravel().tolist())
+            return not [value for value in values.ravel().tolist() if not value <= bound]
         return bool(np.maximum.reduce(values, None) <= bound)
 
     return holds

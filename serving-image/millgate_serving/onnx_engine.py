@@ -37,7 +37,8 @@ class OnnxEngine:
     """Feeds are built once: names, and for columns the shape that each input wants."""
 
     def __init__(self, session: ort.InferenceSession, signature: Signature) -> None:
-        self._session = session
+        # The method around it compares the names of the feeds with those of the inputs once more: 2 us a call.
+        self._run = session._sess.run  # noqa: SLF001
         self._inputs = _assigned(session.get_inputs(), signature)
         self.layout = _layout(self._inputs, signature)
         self._names = [node.name for node in self._inputs]
@@ -59,7 +60,7 @@ class OnnxEngine:
         options = self._calls.get(get_ident()) or self._first_call()
         options.terminate = False
         try:
-            results = self._session.run(self.outputs, feeds, options)
+            results = self._run(self.outputs, feeds, options)
         except Exception as error:
             if options.terminate:
                 raise CallStopped from error
