@@ -95,11 +95,11 @@ async def drop_body(scope: Message, receive: Receive) -> None:
     Closing with unread data makes the kernel send a reset, which eats the answer. Where `read_body` was called it has
     read all that is wanted, and who waits to be asked for the body has not sent it.
     """
+    if "body_begun" in scope["state"]:
+        return
     headers: Headers = dict(scope["headers"])
     ends = headers.get(b"connection", b"").lower() == b"close" or scope.get("http_version") == "1.0"
-    if "body_begun" in scope["state"] or b"expect" in headers:
-        return
-    if not (ends or time.monotonic() >= scope["state"]["closes_at"]):
+    if b"expect" in headers or not (ends or time.monotonic() >= scope["state"]["closes_at"]):
         return
     size, more = 0, True
     while more and size <= _DISCARD_BYTES:
