@@ -27,6 +27,7 @@ const (
 	connecting
 	idle
 	busy
+	leaving // its last request is answered and the server closes it: whoever closes first keeps the port for a minute
 )
 
 // connection has at most one request in flight.
@@ -213,8 +214,7 @@ func (l *loop) handle(c *connection, happened uint32) {
 	case idle:
 		if happened&gone != 0 {
 			l.unlist(c) // closed between two requests: nobody lost anything
-			l.close(c)
-			l.open(c, time.Now())
+			l.renew(c)
 		}
 	case busy:
 		if happened&syscall.EPOLLOUT != 0 && c.written < len(c.out) {
@@ -222,9 +222,13 @@ func (l *loop) handle(c *connection, happened uint32) {
 		}
 		if happened&^syscall.EPOLLOUT != 0 {
 			l.read(c)
-			if c.state == idle && happened&gone != 0 {
+			if (c.state == idle || c.state == leaving) && happened&gone != 0 {
 				l.handle(c, happened) // answered and closed: nothing tells of it again
 			}
+		}
+	case leaving:
+		if happened&gone != 0 {
+			l.renew(c)
 		}
 	}
 }
@@ -264,8 +268,7 @@ func (l *loop) answer(c *connection) bool {
 	l.inFlight--
 	c.counts.answered(found.status, now.Sub(c.due), now.Sub(c.sent))
 	if found.closes || l.options.fresh {
-		l.close(c)
-		l.open(c, now)
+		c.state = leaving
 		return true
 	}
 	c.state = idle
@@ -277,6 +280,10 @@ func (l *loop) answer(c *connection) bool {
 func (l *loop) lost(c *connection, reason string) {
 	l.inFlight--
 	c.counts.failed(reason)
+	l.renew(c)
+}
+
+func (l *loop) renew(c *connection) {
 	l.close(c)
 	l.open(c, time.Now())
 }
@@ -335,6 +342,8 @@ func (l *loop) scan(now time.Time) {
 			l.open(each, now)
 		case each.state == busy && now.Sub(each.sent) > l.options.timeout:
 			l.lost(each, "timeout")
+		case each.state == leaving && now.Sub(each.sent) > l.options.timeout:
+			l.renew(each)
 		}
 	}
 }

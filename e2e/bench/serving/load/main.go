@@ -85,7 +85,7 @@ func run(arguments []string) (int, error) {
 	seed := set.Int64("seed", 1, "of the random gaps")
 	set.DurationVar(&opts.maxLate, "max-late", 0, "open loop: gives up a request that found no free connection for this long (default: never)")
 	set.DurationVar(&opts.timeout, "timeout", 10*time.Second, "of one request; its connection is closed")
-	set.BoolVar(&opts.fresh, "fresh", false, "a new connection for each request")
+	set.BoolVar(&opts.fresh, "fresh", false, "a new connection for each request, which asks the server to close it")
 	set.BoolVar(&opts.poll, "poll", false, "never sleeps: for a generator that has a core of its own (waking a client on the same machine costs the server)")
 	set.StringVar(&want.method, "method", "", "(default POST with a body, else GET)")
 	set.Var((*list)(&want.headers), "header", "`'name: value'`; may be repeated")
@@ -128,6 +128,9 @@ func run(arguments []string) (int, error) {
 	address, err := target(set.Arg(0), &want)
 	if err != nil {
 		return 2, err
+	}
+	if opts.fresh {
+		want.headers = append(want.headers, "connection: close")
 	}
 	made, err := newRequests(want)
 	if err != nil {
