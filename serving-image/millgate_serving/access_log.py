@@ -1,13 +1,14 @@
 """One line a request, for those who ask for it: who asked, by which ids, what came of it, and how long it took."""
 
 import time
+from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
 import msgspec
 from msgspec import Struct
 
 from millgate_serving.exchange import Exchange
-from millgate_serving.logs import Sparingly, log_line
+from millgate_serving.logs import Sparingly, log_lines
 
 Which = Literal["none", "errors", "all"]
 WHICH: Final[tuple[str, ...]] = get_args(Which)
@@ -50,18 +51,21 @@ class AccessLog:
     def suppressed(self) -> int:
         return 0 if self._sparingly is None else self._sparingly.suppressed_in_all
 
-    def __call__(self, exchange: Exchange) -> None:
+    def __call__(self, exchanges: Sequence[Exchange]) -> None:
+        least = self._least
+        log_lines([self._line(exchange) for exchange in exchanges if exchange.status >= least and self._may()])
+
+    def _may(self) -> bool:
+        return self._sparingly is None or self._sparingly.may()
+
+    def _line(self, exchange: Exchange) -> bytes:
         status, traceparent = exchange.status, exchange.traceparent
-        if status < self._least:
-            return
         suppressed = 0
         if self._sparingly is not None:
-            if not self._sparingly.may():
-                return
             suppressed, self._sparingly.suppressed = self._sparingly.suppressed, 0
         # Whole microseconds: `round` would cost a third of the line.
         line = _Line(
-            self._clock.text(time.time()),
+            self._clock.text(exchange.moment),
             "info" if status < _REFUSED else "warning" if status < _FAILED else "error",
             status,
             exchange.protocol,
@@ -78,7 +82,7 @@ class AccessLog:
             exchange.answer_bytes,
             suppressed,
         )
-        log_line(self._encode(line) + b"\n")
+        return self._encode(line) + b"\n"
 
 
 _MILLISECONDS: Final = tuple(f".{number:03d}+00:00" for number in range(1000))

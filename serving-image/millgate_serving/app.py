@@ -7,6 +7,7 @@ import msgspec
 
 from millgate_serving import __version__, openapi, v2
 from millgate_serving.asgi import CLOSE, JSON, TEXT, Answer, Message, Receive, Send, drop_body, error_body
+from millgate_serving.feedback import Feedback
 from millgate_serving.feedback_path import PATH as FEEDBACK
 from millgate_serving.feedback_path import FeedbackPath
 from millgate_serving.loading import ReadyModel
@@ -35,9 +36,9 @@ class App:
         self._ready: ReadyModel | None = None
         self._described = self._v2_described = b""
         self.predicting = Predicting(settings, metrics, self._send)
-        self.observer = Observer(settings, metrics)
+        self.observer = Observer(settings, metrics, self.predicting)
         self._feedback = FeedbackPath(
-            self.predicting.admission, self.predicting.memory, self._send, lambda: self.observer.feedback
+            self.predicting.admission, self.predicting.memory, self._send, self._told_feedback
         )
         self.draining = False
         self._models = _model_paths(settings)
@@ -70,7 +71,7 @@ class App:
         self._metrics.load_seconds = load_seconds
         self.predicting.serve(ready, self._metrics.measure(ready.measured))
         name, version = self._settings.model_name, self._settings.model_version
-        self.observer.serve(ready, self.predicting)
+        self.observer.serve(ready)
         tensors = v2.V2(ready, name, version)
         self._codecs = dict.fromkeys(self._codecs, tensors) | {"/predict": PredictJson(ready.decode, name, version)}
         self._direct = {path.encode(): codec for path, codec in self._codecs.items() if codec is not None}
@@ -80,7 +81,11 @@ class App:
     def count(self) -> None:
         """Called every half second, so that nothing waits for long where requests are few."""
         self.predicting.distributions.tick()
-        self.observer.tick()
+
+    def _told_feedback(self) -> Feedback | None:
+        """A label may come as soon as its prediction was answered."""
+        self.predicting.observed.tell()
+        return self.observer.feedback
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -179,6 +184,7 @@ class App:
         return 200, self._described
 
     def _metrics_text(self) -> Shown:
+        self.predicting.observed.tell()
         return 200, self._metrics.exposition()
 
     def _v2_server(self) -> Shown:

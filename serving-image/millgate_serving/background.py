@@ -1,7 +1,7 @@
 """Work that no request waits for: a bounded buffer in front of a thread, which counts what does not fit into it."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -32,13 +32,13 @@ class Background(Generic[T]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, item: T, size: int, *, soon: bool = False) -> None:
-        """Never waits. `soon`: a person may be looking, so do not let it lie."""
+    def put(self, items: Sequence[T], size: int, *, soon: bool = False) -> None:
+        """Never waits. `size` is that of all items. `soon`: a person may be looking, so do not let them lie."""
         with self._lock:
             if self._size + size > self._limit:
-                self.dropped += 1
+                self.dropped += len(items)
                 return
-            self._waiting.append(item)
+            self._waiting += items
             self._size += size
         if soon:
             self._wanted.set()

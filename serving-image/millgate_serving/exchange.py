@@ -1,6 +1,6 @@
 """What is known of one request once it was answered: the record that metrics, logs and traces are made from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -9,11 +9,14 @@ from millgate_serving.validation import Arrays
 
 
 class Exchange(Struct, frozen=True, gc=False):
-    """Times in seconds. `reason` is one of few words for what was refused or failed, empty for a prediction.
+    """Times in seconds; `moment` is the Unix time of the answer.
+
+    `reason` is one of few words for what was refused or failed, empty for a prediction.
 
     `arrays` are there when the request was understood, `outputs` when the model answered; `rows` is 0 before that.
     """
 
+    moment: float
     protocol: str
     status: int
     client: str
@@ -31,5 +34,5 @@ class Exchange(Struct, frozen=True, gc=False):
     outputs: list[tuple[str, Any]] | None = None
 
 
-Sink = Callable[[Exchange], None]
-"""Called on the event loop after the answer was sent. It must not block, and what it raises reaches nobody."""
+Sink = Callable[[Sequence[Exchange]], None]
+"""Called on the event loop, soon after the answers were sent. It must not block, and what it raises reaches nobody."""

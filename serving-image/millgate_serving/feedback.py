@@ -6,7 +6,7 @@ answered, if it sends that along: the body may be the answer itself with `labels
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Annotated, Any, Final
 
@@ -16,7 +16,6 @@ from msgspec import Meta, Struct
 
 from millgate_serving import confidence
 from millgate_serving.access_log import Clock
-from millgate_serving.engine import Outputs
 from millgate_serving.exchange import Exchange
 from millgate_serving.quality import Label, Qualities, Quality
 from millgate_serving.recall import Recall, code_of
@@ -24,7 +23,6 @@ from millgate_serving.refusal import Refusal
 
 MAX_LABELS: Final = 10_000
 MAX_ENTRIES: Final = 1_000
-_WAITING_ROWS = 64
 _LARGEST = 1e100  # its square still is a number
 
 Labels = Annotated[list[Label], Meta(min_length=1, max_length=MAX_LABELS)]
@@ -64,8 +62,6 @@ class Feedback:
         self._place = place
         self._confidence_name = None if place is None else outputs[place]
         self._recall = Recall(rows, place, numeric=qualities.kind != "class")
-        self._waiting: list[tuple[str, Outputs]] = []
-        self._waiting_rows = 0
         self._lock = Lock()
         self._decode = msgspec.json.Decoder(Entry).decode
         self._decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -74,24 +70,15 @@ class Feedback:
         self.keep: Callable[[bytes], None] | None = None
         """Where labels go to, beside the predictions."""
 
-    def __call__(self, exchange: Exchange) -> None:
-        if exchange.status == 200 and exchange.outputs is not None:
-            self._waiting.append((exchange.request_id, exchange.outputs))
-            self._waiting_rows += exchange.rows
-            if self._waiting_rows >= _WAITING_ROWS:
-                self.remember()
-
-    def remember(self) -> None:
-        """What waits, so that it is not held for long. On the event loop."""
-        waiting, self._waiting, self._waiting_rows = self._waiting, [], 0
-        if waiting:
+    def __call__(self, exchanges: Sequence[Exchange]) -> None:
+        answered = [(each.request_id, each.outputs) for each in exchanges if each.status == 200 and each.outputs]
+        if answered:
             with self._lock:
-                self._recall.remember(waiting)
+                self._recall.remember(answered)
 
     async def answer(self, body: bytes) -> bytes:
         """The JSON of an answer. Raises Refusal 400 and 413."""
         entries = self._entries(body)
-        self.remember()
         # A thousand ids are looked for in up to a million rows: not on the event loop.
         return await asyncio.get_running_loop().run_in_executor(None, self._join, entries)
 

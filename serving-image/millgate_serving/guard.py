@@ -4,6 +4,7 @@ A NaN is outside of every range: nothing can be said of it. What is no array of 
 range, so a rule for it is refused when the model is loaded.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,23 +19,46 @@ _FEW = 16
 _Holds = Callable[[Any], bool]
 
 
+class _Promise:
+    """All rules for one output."""
+
+    def __init__(self, place: int, name: str, rules: OutputRules) -> None:
+        self.place = place
+        self.rules = _rules(name, rules)
+        self._least = -math.inf if rules.minimum is None else rules.minimum
+        self._most = math.inf if rules.maximum is None else rules.maximum
+        self._total, self._tolerance = rules.sums_to, rules.tolerance
+
+    def is_kept_by_one_row(self, values: Any) -> bool:
+        """False also where that cannot be told. Of a few numbers Python's loop is done before numpy has begun."""
+        if values.size > _FEW or len(values) != 1:
+            return False
+        row = values.ravel().tolist()
+        for value in row:
+            if not self._least <= value <= self._most:  # a NaN is nowhere
+                return False
+        return self._total is None or bool(abs(sum(row) - self._total) <= self._tolerance)
+
+
 class OutputGuard:
     """Counts the answers that broke each rule; every rule is there, at zero, from the start."""
 
     def __init__(self, rules: Mapping[str, OutputRules], names: tuple[str, ...]) -> None:
         """`names` are the engine's, of which the first is answered as `predictions`."""
         answered = (PREDICTIONS, *names[1:])
-        self._checks: list[tuple[int, str, str, _Holds]] = []
-        for name, promise in rules.items():
-            self._checks += [(answered.index(name), *check) for check in _checks(name, promise)]
-        self.refused = {rule: 0 for _, rule, _, _ in self._checks}
+        self._promises = [_Promise(answered.index(name), name, promised) for name, promised in rules.items()]
+        self.refused = {rule: 0 for promise in self._promises for rule, _, _ in promise.rules}
 
     def check(self, outputs: Outputs) -> None:
         """Raises OutputRefused for the first rule that the answer breaks."""
-        for place, rule, message, holds in self._checks:
-            if not holds(outputs[place][1]):
-                self.refused[rule] += 1
-                raise OutputRefused(rule, message)
+        for promise in self._promises:
+            values = outputs[promise.place][1]
+            if promise.is_kept_by_one_row(values):
+                continue
+            for rule, message, holds in promise.rules:
+                if not holds(values):
+                    self.refused[rule] += 1
+                    raise OutputRefused(rule, message)
 
 
 def guard_of(constraints: Constraints, names: tuple[str, ...], example: Outputs | None) -> OutputGuard | None:
@@ -62,45 +86,19 @@ def _any(rules: OutputRules) -> bool:
     return not rules.minimum is rules.maximum is rules.sums_to is None
 
 
-def _checks(name: str, rules: OutputRules) -> list[tuple[str, str, _Holds]]:
+def _rules(name: str, rules: OutputRules) -> list[tuple[str, str, _Holds]]:
     """The rule as metrics name it, as a client reads it, and whether an array keeps it."""
-    checks: list[tuple[str, str, _Holds]] = []
-    if rules.minimum is not None:
-        checks.append((f"{name}.minimum", f"{name} must be at least {rules.minimum:g}", _at_least(rules.minimum)))
-    if rules.maximum is not None:
-        checks.append((f"{name}.maximum", f"{name} must be at most {rules.maximum:g}", _at_most(rules.maximum)))
-    if rules.sums_to is not None:
-        message = f"{name} of a row must sum to {rules.sums_to:g}, give or take {rules.tolerance:g}"
-        checks.append((f"{name}.sumsTo", message, _sums_to(rules.sums_to, rules.tolerance)))
-    return checks
+    found: list[tuple[str, str, _Holds]] = []
+    if (least := rules.minimum) is not None:
+        found.append((f"{name}.minimum", f"{name} must be at least {least:g}", lambda values: np.min(values) >= least))
+    if (most := rules.maximum) is not None:
+        found.append((f"{name}.maximum", f"{name} must be at most {most:g}", lambda values: np.max(values) <= most))
+    if (total := rules.sums_to) is not None:
+        message = f"{name} of a row must sum to {total:g}, give or take {rules.tolerance:g}"
+        found.append((f"{name}.sumsTo", message, lambda values: _sums_to(values, total, rules.tolerance)))
+    return found
 
 
-# Of a few numbers Python's own loop is done before numpy has begun.
-
-
-def _at_least(bound: float) -> _Holds:
-    def holds(values: Any) -> bool:
-        if values.size <= _FEW:
-            return not [value for value in values.ravel().tolist() if not value >= bound]  # NaN is not either
-        return bool(np.minimum.reduce(values, None) >= bound)
-
-    return holds
-
-
-def _at_most(bound: float) -> _Holds:
-    def holds(values: Any) -> bool:
-        if values.size <= _FEW:
-            return not [value for value in values.ravel().tolist() if not value <= bound]
-        return bool(np.maximum.reduce(values, None) <= bound)
-
-    return holds
-
-
-def _sums_to(total: float, tolerance: float) -> _Holds:
-    def holds(values: Any) -> bool:
-        if values.ndim == 2 and len(values) == 1 and values.size <= _FEW:
-            return bool(abs(sum(values[0].tolist()) - total) <= tolerance)
-        rows = values.reshape(len(values), -1).sum(axis=1, dtype=np.float64)
-        return bool(np.maximum.reduce(np.abs(rows - total)) <= tolerance)
-
-    return holds
+def _sums_to(values: Any, total: float, tolerance: float) -> bool:
+    rows = values.reshape(len(values), -1).sum(axis=1, dtype=np.float64)
+    return bool(np.max(np.abs(rows - total)) <= tolerance)

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,12 +29,12 @@ class _Output:
     def __init__(self) -> None:
         self.buffer: Background[bytes] | None = None
 
-    def put(self, line: bytes, *, soon: bool) -> None:
+    def put(self, lines: Sequence[bytes], *, soon: bool) -> None:
         if self.buffer is None:
-            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.write(b"".join(lines))
             sys.stdout.buffer.flush()
         else:
-            self.buffer.put(line, len(line), soon=soon)
+            self.buffer.put(lines, sum(map(len, lines)), soon=soon)
 
 
 _output = _Output()
@@ -41,12 +42,12 @@ _output = _Output()
 
 def log(event: str, level: str = "info", **fields: Any) -> None:
     line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "event": event, **fields}
-    _output.put(_encoder.encode(line) + b"\n", soon=True)
+    _output.put([_encoder.encode(line) + b"\n"], soon=True)
 
 
-def log_line(line: bytes) -> None:
-    """A line that is JSON already, with its newline. It may lie in the buffer for a moment."""
-    _output.put(line, soon=False)
+def log_lines(lines: Sequence[bytes]) -> None:
+    """Lines that are JSON already, with their newlines. They may lie in the buffer for a moment."""
+    _output.put(lines, soon=False)
 
 
 def start_buffering() -> None:

@@ -125,8 +125,12 @@ class Metrics:
         if self._by_segment:
             self._by_segment[NOT_READ] = self._all
 
-    def __call__(self, exchange: Exchange) -> None:
+    def __call__(self, exchanges: Sequence[Exchange]) -> None:
         """A sink."""
+        for exchange in exchanges:
+            self._add(exchange)
+
+    def _add(self, exchange: Exchange) -> None:
         counts = self._by_segment.get(exchange.segment or NOT_READ) if self._by_segment else None
         (counts or self._all).add(exchange)
         self._rows += exchange.rows

@@ -21,41 +21,42 @@ from millgate_serving.settings import Settings
 class Observer:
     """One of a server. Sinks that need the model join when it is there."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, predicting: Predicting) -> None:
         self._settings = settings
         self._observing = settings.observing
         self._metrics = metrics
+        self._predicting = predicting
         self._access_log: AccessLog | None = None
         self._prediction_log: PredictionLog | None = None
         self._tracing: tracing.Tracing | None = None
         self.feedback: Feedback | None = None
         metrics.add(self._dropped)
 
-    def start(self, predicting: Predicting) -> None:
+    def start(self) -> None:
         """Before the first request. Raises ServingError InvalidConfiguration."""
         observing, settings = self._observing, self._settings
         start_buffering()
         if observing.access_log != "none":
             self._access_log = AccessLog(observing.access_log, observing.access_log_lines_per_second)
-            predicting.observed.append(self._access_log)
+            self._predicting.observed.join(self._access_log)
         if observing.traces:
             self._tracing = tracing.start(
                 settings.model_name, settings.model_version, settings.revision, observing.trace_share
             )
-            predicting.observed.append(self._tracing)
+            self._predicting.observed.join(self._tracing)
 
-    def serve(self, ready: ReadyModel, predicting: Predicting) -> None:
+    def serve(self, ready: ReadyModel) -> None:
         """Before the first request that the model answers. Raises ServingError ProfileInvalid."""
         found = segments.of_model(
             ready.constraints, ready.model.signature, ready.engine.layout, read_profile(ready.model.directory)
         )
         if found is not None:
-            predicting.segment_of = lambda call: found.of(call.arrays)
+            self._predicting.segment_of = lambda call: found.of(call.arrays)
             log("segments", by=list(ready.constraints.segments), values=list(found.names))
         self._metrics.divide(found.names if found else ())
         if self._observing.feedback_rows:
             self.feedback = self._feedback(ready, self._observing.feedback_rows)
-            predicting.observed.append(self.feedback)
+            self._predicting.observed.join(self.feedback)
         if self._observing.prediction_log is not None:
             settings, mask = self._settings, Mask(self._observing.mask)
             values = NamedValues(ready.model.signature, ready.engine, mask)
@@ -63,7 +64,7 @@ class Observer:
                 log("masks that cover no field", level="warning", patterns=unknown)
             identity = Identity(settings.model_name, settings.model_version, settings.revision, ready.digest)
             self._prediction_log = PredictionLog(self._observing.prediction_log, identity, values)
-            predicting.observed.append(self._prediction_log)
+            self._predicting.observed.join(self._prediction_log)
             if self.feedback is not None:
                 self.feedback.keep = self._prediction_log.add
 
@@ -76,13 +77,9 @@ class Observer:
         names = tuple(output_names(ready.engine.outputs))
         return Feedback(rows, qualities, version, names, measured.confidence)
 
-    def tick(self) -> None:
-        """Twice a second, so that nothing waits for long where requests are few."""
-        if self.feedback is not None:
-            self.feedback.remember()
-
     def close(self) -> None:
-        """What is buffered is written, if its sink takes it in time."""
+        """What is buffered is written, if its sink takes it in time. After the event loop has ended."""
+        self._predicting.observed.tell()
         if self._prediction_log is not None:
             self._prediction_log.close()
         if self._tracing is not None:

@@ -30,11 +30,12 @@ from millgate_serving.asgi import (
 from millgate_serving.batching import batched
 from millgate_serving.distributions import Distributions
 from millgate_serving.engine import Outputs
-from millgate_serving.exchange import Exchange, Sink
+from millgate_serving.exchange import Exchange
 from millgate_serving.loading import ReadyModel
 from millgate_serving.logs import Sparingly, described
 from millgate_serving.measured import Measured
 from millgate_serving.metrics import Metrics
+from millgate_serving.observed import Observed
 from millgate_serving.overload import Overload
 from millgate_serving.refusal import Header, OutputRefused, Refusal
 from millgate_serving.request_ids import HEADER as ID_HEADER
@@ -139,7 +140,8 @@ class Predicting:
         self.admission = Admission(settings.protection, self.overload)
         self._ids = RequestIds()
         self.segment_of: Callable[[Call], str] = _no_segment
-        self.observed: list[Sink] = [self._count]
+        self.observed = Observed(self._not_observed)
+        self.observed.join(metrics)
 
     def serve(self, ready: ReadyModel, distributions: Distributions) -> None:
         """From now on requests are answered by this model."""
@@ -154,6 +156,7 @@ class Predicting:
 
     def tick(self) -> None:
         """Called ten times a second."""
+        self.observed.tell()
         self.overload.tick(self.turns.least_seconds())
 
     def answer_now(self, codec: Codec, scope: Message, body: bytes, client: Client) -> bool:
@@ -348,11 +351,6 @@ class Predicting:
 
     # Observing
 
-    def _count(self, exchange: Exchange) -> None:
-        self._metrics(exchange)
-        if self.distributions.due:
-            self.distributions.count()
-
     def _observe(
         self, codec: Codec | None, reply: Reply, headers: Headers, who: tuple[str, str], started: float
     ) -> None:
@@ -361,6 +359,7 @@ class Predicting:
         try:
             call = reply.call
             exchange = Exchange(
+                time.time(),
                 "" if codec is None else codec.protocol,
                 reply.status,
                 *who,
@@ -376,10 +375,18 @@ class Predicting:
                 None if call is None else call.arrays,
                 reply.outputs,
             )
-            for sink in self.observed:
-                sink(exchange)
-        except Exception as error:  # noqa: BLE001 - a defect of a sink
-            self._errors.log("request not observed", "error", **described(error))
+        except Exception as error:  # noqa: BLE001 - a segment that cannot be told
+            self._not_observed(error)
+            return
+        self.observed.add(exchange)
+        # Both at once would hold up the next request for twice as long.
+        if self.distributions.due:
+            self.distributions.count()
+        elif self.observed.due:
+            self.observed.tell()
+
+    def _not_observed(self, error: Exception) -> None:
+        self._errors.log("request not observed", "error", **described(error))
 
 
 def _no_segment(_call: Call) -> str:

@@ -5,7 +5,6 @@ A request only leaves references to its arrays; they become JSON and are written
 
 import random
 import socket
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from msgspec import Struct
 from millgate_serving.access_log import TRACEPARENT_CHARACTERS, Clock
 from millgate_serving.background import Background
 from millgate_serving.exchange import Exchange
-from millgate_serving.logs import Sparingly, described, log_line
+from millgate_serving.logs import Sparingly, described, log_lines
 from millgate_serving.named_values import NamedValues
 
 _BUFFER_BYTES: Final = 16 << 20
@@ -79,13 +78,13 @@ class PredictionLog:
         self._share = settings.share
         self._identity = identity
         self._values = values
-        self._put: Callable[[Sequence[bytes]], None] = _to_standard_output
+        self._put: Callable[[Sequence[bytes]], None] = log_lines
         if settings.directory is not None:
             self._put = RotatingFiles(settings.directory, settings, socket.gethostname()).write
         self._errors = Sparingly(_LINES_PER_SECOND)
         self._encode = msgspec.json.Encoder().encode
         self._clock = Clock()
-        self._background: Background[tuple[float, Exchange | bytes]] = Background(
+        self._background: Background[Exchange | bytes] = Background(
             "prediction-log", self._write, _BUFFER_BYTES, self._failed
         )
 
@@ -93,36 +92,36 @@ class PredictionLog:
     def dropped(self) -> int:
         return self._background.dropped
 
-    def __call__(self, exchange: Exchange) -> None:
-        if exchange.arrays is None or (self._share < 1 and random.random() >= self._share):  # noqa: S311 - no secret
-            return
+    def __call__(self, exchanges: Sequence[Exchange]) -> None:
+        for exchange in exchanges:
+            if exchange.arrays is not None and (self._share >= 1 or random.random() < self._share):  # noqa: S311 - no secret
+                self._keep(exchange)
+
+    def _keep(self, exchange: Exchange) -> None:
         share = 1.0
         if exchange.rows > MAX_ROWS_LOGGED:  # what is not kept must not wait either
             share, exchange = MAX_ROWS_LOGGED / exchange.rows, _beginning(exchange)
         # Texts are not in their arrays, but they are no larger than the bodies that they came in.
         texts = int(share * (exchange.request_bytes + exchange.answer_bytes))
         size = _OVERHEAD_BYTES + texts + sum(array.nbytes for array in exchange.arrays or [])
-        self._background.put((time.time(), exchange), size)
+        self._background.put([exchange], size)
 
     def add(self, line: bytes) -> None:
         """A line that is JSON already: labels that came later."""
-        self._background.put((0.0, line), len(line))
+        self._background.put([line], len(line))
 
     def close(self) -> None:
         self._background.close(_LAST_SECONDS)
 
-    def _write(self, batch: Sequence[tuple[float, Exchange | bytes]]) -> None:
-        lines = [
-            line if isinstance(line, bytes) else self._encode(self._record(moment, line)) + b"\n"
-            for moment, line in batch
-        ]
+    def _write(self, batch: Sequence[Exchange | bytes]) -> None:
+        lines = [line if isinstance(line, bytes) else self._encode(self._record(line)) + b"\n" for line in batch]
         self._put(lines)
 
-    def _record(self, moment: float, exchange: Exchange) -> Record:
+    def _record(self, exchange: Exchange) -> Record:
         rows = min(exchange.rows, MAX_ROWS_LOGGED)
         traceparent, identity = exchange.traceparent, self._identity
         return Record(
-            self._clock.text(moment),
+            self._clock.text(exchange.moment),
             exchange.request_id,
             identity.model,
             identity.version,
@@ -154,11 +153,6 @@ def _beginning(exchange: Exchange) -> Exchange:
     arrays = [cut(array) for array in exchange.arrays or []]
     outputs = None if exchange.outputs is None else [(name, cut(values)) for name, values in exchange.outputs]
     return msgspec.structs.replace(exchange, arrays=arrays, outputs=outputs)
-
-
-def _to_standard_output(lines: Sequence[bytes]) -> None:
-    for line in lines:
-        log_line(line)
 
 
 class RotatingFiles:

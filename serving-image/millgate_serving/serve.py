@@ -33,7 +33,7 @@ class Serving:
 
     def run(self) -> ExitCode:
         sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-        self._app.observer.start(self._app.predicting)
+        self._app.observer.start()
         try:
             return self._run()
         finally:

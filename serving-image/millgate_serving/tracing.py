@@ -6,8 +6,7 @@
 import os
 import random
 import re
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,14 +51,15 @@ class Tracing:
         self._provider = provider
         self._share = share
 
-    def __call__(self, exchange: Exchange) -> None:
-        parent = parent_of(exchange.traceparent) if exchange.traceparent else None
-        sampled = random.random() < self._share if parent is None else parent.sampled  # noqa: S311 - no secret
-        if sampled:
-            self._export(exchange, parent)
+    def __call__(self, exchanges: Sequence[Exchange]) -> None:
+        for exchange in exchanges:
+            parent = parent_of(exchange.traceparent) if exchange.traceparent else None
+            sampled = random.random() < self._share if parent is None else parent.sampled  # noqa: S311 - no secret
+            if sampled:
+                self._export(exchange, parent)
 
     def _export(self, exchange: Exchange, parent: Parent | None) -> None:
-        trace, ended = self._trace, time.time_ns()
+        trace, ended = self._trace, int(exchange.moment * _NANOSECONDS)
         context = None
         if parent is not None:
             flags = trace.TraceFlags(trace.TraceFlags.SAMPLED)

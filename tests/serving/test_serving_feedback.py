@@ -31,11 +31,8 @@ def answered(sink, request_id, predictions, probabilities=None):
     outputs = [("label", np.array(predictions))]
     if probabilities is not None:
         outputs.append(("probabilities", np.array(probabilities)))
-    sink(
-        Exchange(
-            "predict", 200, "", request_id, "", len(predictions), 0.0, 0.0, 0.0, "", 0, 0, arrays=[], outputs=outputs
-        )
-    )
+    numbers = len(predictions), 0.0, 0.0, 0.0, "", 0, 0
+    sink([Exchange(0.0, "predict", 200, "", request_id, "", *numbers, arrays=[], outputs=outputs)])
 
 
 def said(sink, *entries):

@@ -46,10 +46,10 @@ def test_a_sink_that_hangs_holds_nobody_up_and_what_does_not_fit_is_counted():
         taken.extend(batch)
 
     buffer = Background("test", work, limit=100, failed=pytest.fail)
-    buffer.put(b"first", 40, soon=True)
+    buffer.put([b"first"], 40, soon=True)
     entered.wait()
     for _ in range(1000):
-        buffer.put(b"more", 10)
+        buffer.put([b"more"], 10)
     assert buffer.dropped == 1000 - 6, "what is being written still takes its place"
     hangs.set()
     buffer.close(20)
@@ -71,9 +71,9 @@ def test_a_sink_that_fails_loses_its_batch_counts_it_and_goes_on():
         failed.set()
 
     buffer = Background("test", work, limit=100, failed=tell)
-    buffer.put(1, 1, soon=True)
+    buffer.put([1], 1, soon=True)
     failed.wait()
-    buffer.put(2, 1)
+    buffer.put([2], 1)
     buffer.close(20)
     assert (taken, buffer.dropped, len(told)) == ([2], 1, 1)
 
@@ -81,11 +81,11 @@ def test_a_sink_that_fails_loses_its_batch_counts_it_and_goes_on():
 def test_closing_writes_what_is_left_and_does_not_wait_for_ever():
     never, taken = threading.Event(), []
     buffer = Background("test", taken.extend, limit=10, failed=pytest.fail)
-    buffer.put("last", 1)
+    buffer.put(["last"], 1)
     buffer.close(20)
     assert taken == ["last"]
     stuck = Background("test", lambda _batch: never.wait(), limit=10, failed=pytest.fail)
-    stuck.put("x", 1, soon=True)
+    stuck.put(["x"], 1, soon=True)
     stuck.close(0.01)
     never.set()
 
@@ -95,9 +95,9 @@ def test_closing_writes_what_is_left_and_does_not_wait_for_ever():
 
 def lines_of(monkeypatch, sink, statuses):
     written = []
-    monkeypatch.setattr(access_log, "log_line", lambda line: written.append(json.loads(line)))
+    monkeypatch.setattr(access_log, "log_lines", lambda lines: written.extend(map(json.loads, lines)))
     for status in statuses:
-        sink(Exchange("predict", status, "", "x", "", 1, 0, 0, 0, "", 0, 0))
+        sink([Exchange(0.0, "predict", status, "", "x", "", 1, 0, 0, 0, "", 0, 0)])
     return written
 
 
@@ -172,13 +172,15 @@ def test_of_a_large_request_only_the_rows_that_are_kept_wait(tmp_path):
     """Ten thousand rows that wait for a slow volume would be ten thousand rows of memory."""
     values = np.zeros((10_000, 20))
     outputs = [("label", np.zeros(10_000)), ("map", [{0: 1.0}] * 10_000)]
-    asked = Exchange("predict", 200, "", "x", "", 10_000, 0, 0, 0, "", 10**6, 10**5, arrays=[values], outputs=outputs)
+    asked = Exchange(
+        0.0, "predict", 200, "", "x", "", 10_000, 0, 0, 0, "", 10**6, 10**5, arrays=[values], outputs=outputs
+    )
     identity = Identity("m", "1", "r", "d")
     layout = Layout((FLOATS,))
     names = named(signature=Signature((Tensor("", "float64", (-1, 20)),), (), ""), layout=layout)
     log = PredictionLog(PredictionLogSettings(tmp_path, 1.0, 10**9, 1), identity, names)
     for _ in range(300):  # far more than 16 MiB of rows
-        log(asked)
+        log([asked])
     log.close()
     assert log.dropped == 0
     (path,) = tmp_path.glob("*.jsonl")

@@ -43,7 +43,7 @@ async def main(names: list[str], model: Subject, log: int) -> None:
             os.environ.update({name: value for name, value in variables.items() if name.startswith("OTEL_")})
             configured = settings.read(variables)
             app = App(configured, Metrics(configured))
-            app.observer.start(app.predicting)
+            app.observer.start()
             app.serve(load(configured, Progress()), 0.0)
             for case in server.cases:
                 cheapest = await _cheapest(app, Server(app, configured), case, case.asked(model))
