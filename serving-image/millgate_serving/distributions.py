@@ -23,6 +23,7 @@ from millgate_serving.summary import Categorical, Numeric, is_missing, text_of
 from millgate_serving.validation import Arrays
 
 MAX_WAITING_ROWS = 64
+MAX_WAITING_BYTES = 1 << 20  # a row with an image may have megabytes
 _PIECE_ROWS = 256  # of one large request, whose comparisons with all edges would not stay in the processor's cache
 TICK_SECONDS = 0.5
 _LINES_PER_SECOND = 1
@@ -154,7 +155,7 @@ class Distributions:
         self._active = bool(measured.features or measured.outputs) or measured.confidence is not None
         self._errors = Sparingly(_LINES_PER_SECOND)
         self._waiting: list[tuple[Arrays, Outputs | None]] = []
-        self._rows = 0
+        self._rows = self._bytes = 0
         self._quota = rows_per_second * TICK_SECONDS
         self._room = self._quota
         self.left_out_rows = 0
@@ -171,6 +172,7 @@ class Distributions:
                 self._room -= rows
                 self._waiting.append((arrays, outputs))
                 self._rows += rows
+                self._bytes += arrays[0].nbytes * len(arrays)  # columns are alike
 
     def tick(self) -> None:
         """Each half second: there is room again. What was above it is paid back first."""
@@ -180,13 +182,13 @@ class Distributions:
 
     @property
     def due(self) -> bool:
-        return self._rows >= MAX_WAITING_ROWS
+        return self._rows >= MAX_WAITING_ROWS or self._bytes >= MAX_WAITING_BYTES
 
     def count(self) -> None:
         """Count what waits. Nothing that goes wrong here may reach a client: it is logged."""
         with self.counting:
             with self._leaving:
-                batch, self._waiting, self._rows = self._waiting, [], 0
+                batch, self._waiting, self._rows, self._bytes = self._waiting, [], 0, 0
             if not batch:
                 return
             try:

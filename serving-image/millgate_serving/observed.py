@@ -9,15 +9,15 @@ from typing import Final
 
 from millgate_serving.exchange import Exchange, Sink
 
-MAX_WAITING_ROWS: Final = 64
-_MAX_WAITING_BYTES = 1 << 20  # of requests: a row of an image may have megabytes
+_ROWS: Final = 64
+_BYTES: Final = 1 << 20
 
 
 class Observed:
     """Used on the event loop only. Whoever shows what sinks have counted calls `tell` before."""
 
     def __init__(self, failed: Callable[[Exception], None]) -> None:
-        """`failed` is told of a sink that raised, which is kept from the client, who has the answer."""
+        """`failed` is told what a sink raised: the other sinks and the clients, who have their answers, are not."""
         self._failed = failed
         self._sinks: list[Sink] = []
         self._waiting: list[Exchange] = []
@@ -33,7 +33,8 @@ class Observed:
 
     @property
     def due(self) -> bool:
-        return self._rows >= MAX_WAITING_ROWS or self._bytes >= _MAX_WAITING_BYTES
+        """Whether what waits is so much that it should be told now: its arrays are held, a row with an image's too."""
+        return self._rows >= _ROWS or self._bytes >= _BYTES
 
     def tell(self) -> None:
         """What waits. Called when it is due, and ten times a second."""

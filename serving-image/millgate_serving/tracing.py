@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from millgate_serving import __version__
+from millgate_serving.background import in_background
 from millgate_serving.exchange import Exchange
 from millgate_serving.failure import Reason, ServingError
 
@@ -133,5 +134,6 @@ def start(model: str, version: str, revision: str, share: float) -> Tracing:
     provider = TracerProvider(sampling.ALWAYS_ON, resource=resource)
     # Every five seconds, as the library does it, hundreds of spans would hold up requests for tens of milliseconds.
     delay = None if "OTEL_BSP_SCHEDULE_DELAY" in os.environ else _EXPORT_MILLISECONDS
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=delay))
+    exporter = OTLPSpanExporter()
+    provider.add_span_processor(in_background(lambda: BatchSpanProcessor(exporter, schedule_delay_millis=delay)))
     return Tracing(provider.get_tracer("millgate_serving", __version__), provider, share)
