@@ -45,7 +45,7 @@ class Turns:
     @property
     def seconds(self) -> float:
         """What the model will take for all that waits."""
-        return len(self._queue) * self._call_seconds()
+        return len(self._queue) * self._call_seconds() if self._queue else 0.0
 
     def least_seconds(self) -> float:
         """The least that waited at any moment since this was asked the last time."""

@@ -17,7 +17,7 @@ from e2e.bench.serving.sidebyside import LOAD_CORE, Bench, Found, Plan, TooLoudE
 from e2e.cluster.paths import REPO_ROOT, ClusterError, cache
 from e2e.cluster.progress import phase, quiet, say
 
-QUICK = Plan(seconds=2.0, warmup_seconds=0.5, repetitions=1, starts=1)
+QUICK = Plan(seconds=2.0, warmup_seconds=0.5, rounds=1)
 PAGE = REPO_ROOT / "docs/benchmarks.md"
 BEGIN, END = "<!-- serving: begin -->", "<!-- serving: end -->"
 EPILOG = """\
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.again:
             for server in chosen:
                 bench.file(server).unlink(missing_ok=True)
-        unmeasured = _measure(bench, chosen, install_only=arguments.install_only)
+        unmeasured = _measure(bench, chosen, plan.rounds, install_only=arguments.install_only)
     except (ClusterError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     return 2 if unmeasured else code
 
 
-def _measure(bench: Bench, chosen: list[Server], *, install_only: bool) -> bool:
+def _measure(bench: Bench, chosen: list[Server], rounds: int, *, install_only: bool) -> bool:
     """Whether something could not be measured; the other servers are measured all the same."""
     for server in chosen:
         if server.requirements:
@@ -95,13 +95,14 @@ def _measure(bench: Bench, chosen: list[Server], *, install_only: bool) -> bool:
     if install_only:
         return False
     failed = False
-    for server in chosen:
-        try:
-            with phase(f"measure {server.name}"):
-                bench.measure(server)
-        except (ServerError, TooLoudError, loadgen.LoadError, subprocess.TimeoutExpired) as error:
-            failed = True
-            print(f"error: {error}", file=sys.stderr)
+    for number in range(rounds):
+        for server in chosen:
+            try:
+                with phase(f"round {number + 1} of {rounds}: {server.name}"):
+                    bench.measure(server, number)
+            except (ServerError, TooLoudError, loadgen.LoadError, subprocess.TimeoutExpired) as error:
+                failed = True
+                print(f"error: {error}", file=sys.stderr)
     return failed
 
 

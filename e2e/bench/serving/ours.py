@@ -1,7 +1,6 @@
 """Millgate's own server in the comparison: as delivered, and with everything on that a careful team would turn on."""
 
 import http.server
-import os
 import threading
 from dataclasses import replace
 from functools import cache
@@ -63,11 +62,6 @@ class _Collector(http.server.BaseHTTPRequestHandler):
     """Takes traces and forgets them."""
 
     protocol_version = "HTTP/1.1"
-
-    def setup(self) -> None:
-        """In a cluster it would take nothing of the server's core, so here it runs when nobody else wants to."""
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        super().setup()
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))

@@ -1,11 +1,14 @@
-"""Measures servers one after the other on one core, and keeps each figure as soon as it is known.
+"""Measures servers one after the other on one core, in several rounds, and keeps each figure as soon as it is known.
 
-A run in which others took more of the machine than allowed is discarded and repeated.
+In each round every server is a new process: two processes of the same program differ by a tenth, as their memory lies
+elsewhere, and what the machine gives changes from one quarter of an hour to the next, for whoever is measured then. A
+run in which others took more of the machine than allowed is discarded and repeated.
 """
 
-import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +36,7 @@ class Plan:
 
     seconds: float = 8.0
     warmup_seconds: float = 2.0
-    repetitions: int = 3
-    starts: int = 3
+    rounds: int = 3
     connections: int = 16
     probe_seconds: float = 2.5
     """Of each of two runs that tell whether a server is faster beside a generator that sleeps or one that polls.
@@ -64,7 +66,7 @@ class Run(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Cell(msgspec.Struct, rename="camel"):
-    """A case of a server: closed loop at its maximum, and open loop at half of that."""
+    """A case of a server, a run a round: closed loop at its maximum, and open loop at half of that."""
 
     runs: list[Run] = []
     halves: list[Run] = []
@@ -101,20 +103,18 @@ class Bench:
     def file(self, server: Server) -> Path:
         return self._folder / f"{server.name}.json"
 
-    def measure(self, server: Server) -> Found:
-        """Everything of a server that is not known yet. Raises TooLoudError, or ServerError."""
+    def measure(self, server: Server, number: int) -> None:
+        """What is not known yet of that round, the first being 0. Raises TooLoudError, or ServerError."""
         programs = environments.installed(server) if server.requirements else Path()
         found = self._known(server)
+        todo = [case for case in server.cases if not _is_done(found.cells.get(case.name), number)]
+        if not todo:
+            return
         with tempfile.TemporaryDirectory(prefix="millgate-bench-") as name:
             setting = Setting(programs, Path(name), free_ports(), self._subject)
-            while len(found.start_seconds) < self._plan.starts:
-                self._start(server, setting, found)
-            todo = [case for case in server.cases if not self._is_done(found.cells.get(case.name))]
-            if todo:
-                with running(server, setting, SERVER_CORE) as one:
-                    for case in todo:
-                        self._case(one, case, found)
-        return found
+            with self._started(server, setting, found, number) as one:
+                for case in todo:
+                    self._case(one, case, found, number)
 
     def _known(self, server: Server) -> Found:
         plan = self._plan.identity
@@ -132,32 +132,32 @@ class Bench:
         part.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
         part.rename(self.file(server))
 
-    def _is_done(self, cell: Cell | None) -> bool:
-        return cell is not None and len(cell.halves) >= self._plan.repetitions
-
-    def _start(self, server: Server, setting: Setting, found: Found) -> None:
+    @contextmanager
+    def _started(self, server: Server, setting: Setting, found: Found, number: int) -> Iterator[Running]:
         for _ in range(self._plan.attempts):
             watch = Watch()
             with running(server, setting, SERVER_CORE) as one:
-                seconds, (_, foreign) = one.seconds, watch.read()
-            if foreign <= self._plan.max_foreign:
-                found.start_seconds.append(round(seconds, 3))
-                self.keep(server, found)
-                say(f"{server.name}: ready after {seconds:.2f} s")
-                return
+                _, foreign = watch.read()
+                if foreign <= self._plan.max_foreign:
+                    if len(found.start_seconds) <= number:
+                        found.start_seconds.append(round(one.seconds, 3))
+                    self.keep(server, found)
+                    say(f"{server.name}: ready after {one.seconds:.2f} s")
+                    yield one
+                    return
             found.discarded_starts += 1
             say(f"{server.name}: start discarded, others took {foreign:.1%} of the machine")
             time.sleep(_CALM_SECONDS)
         raise TooLoudError(f"{server.name}: others took too much of the machine in {self._plan.attempts} starts")
 
-    def _case(self, one: Running, case: Case, found: Found) -> None:
+    def _case(self, one: Running, case: Case, found: Found, number: int) -> None:
         cell = found.cells.setdefault(case.name, Cell())
         asked = case.asked(self._subject)
         one.check(case, asked)
         folder = Path(tempfile.mkdtemp(dir=one.log.parent))
-        files = []
-        for number, each in enumerate(asked):
-            files.append(folder / str(number))
+        files: list[Path] = []
+        for each in asked:
+            files.append(folder / str(len(files)))
             files[-1].write_bytes(each.body)
         headers = [f"{name}: {value}" for name, value in asked[0].headers.items() if name != "content-type"]
         flags = ["-content-type", asked[0].headers["content-type"]]
@@ -167,11 +167,11 @@ class Bench:
             if cell.polling is None:
                 cell.polling = self._is_faster_beside_polling(one, case, flags)
             polling = [*flags, f"-poll={str(cell.polling).lower()}"]
-            while len(cell.runs) < self._plan.repetitions:
+            if len(cell.runs) <= number:
                 cell.runs.append(self._quiet_run(one, case, polling, cell))
                 self._note(one, found)
-            half = statistics.median(run.requests_per_second for run in cell.runs) / 2
-            while len(cell.halves) < self._plan.repetitions:
+            if len(cell.halves) <= number:
+                half = cell.runs[number].requests_per_second / 2
                 cell.halves.append(self._quiet_run(one, case, [*polling, "-rate", f"{half:.1f}"], cell))
                 self._note(one, found)
 
@@ -217,3 +217,7 @@ class Bench:
             foreign=round(foreign, 4),
             generator_share=round(found["generatorCpuShare"], 2),
         )
+
+
+def _is_done(cell: Cell | None, number: int) -> bool:
+    return cell is not None and len(cell.halves) > number
