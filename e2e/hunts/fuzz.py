@@ -17,7 +17,7 @@ from e2e.bench.serving.environments import with_packages
 from e2e.bench.serving.host import memory
 from e2e.cluster.paths import REPO_ROOT
 
-PACKAGES = ("atheris==3.0.0", "msgspec==0.22.0", "numpy", "pyyaml==6.0.3")
+PACKAGES = ("atheris==3.0.0", "httptools==0.8.0", "msgspec==0.22.0", "numpy", "pyyaml==6.0.3", "uvicorn==0.54.0")
 WARM_SECONDS = 60.0  # what libFuzzer keeps of a corpus grows at first
 GROWTH_MIB = 30.0  # and a little later on, a megabyte for some hundred inputs
 _LOOK_SECONDS = 5.0
