@@ -231,11 +231,25 @@ def test_a_tar_is_imported_once_and_again_when_its_tag_means_other_bytes(tmp_pat
         tars.append(tar)
     here = layout("c1")
     here.state.mkdir(parents=True)
-    containerd = Commands()
+    containerd = Commands(lambda words: Result(0, "localhost/app:1\n", "") if "ls" in words else None)
     store = Images(here, containerd)
     for tar in (tars[0], tars[0], tars[1], tars[0]):
         store.load(tar)
-    assert [line.split()[-1] for line in containerd.seen] == [str(tars[number]) for number in (0, 1, 0)]
+    imported = [line.split()[-1] for line in containerd.seen if " import " in line]
+    assert imported == [str(tars[number]) for number in (0, 1, 0)]
+
+
+def test_a_tar_is_imported_again_when_the_store_has_lost_its_image(tmp_path: Path) -> None:
+    tar = tmp_path / "app.tar"
+    tarimage.write(tar, "localhost/app:1", [b"1"], tarimage.Config(command=("x",)))
+    here = layout("c1")
+    here.state.mkdir(parents=True)
+    containerd = Commands(lambda words: Result(0, "localhost/app:12\n", "") if "ls" in words else None)
+    store = Images(here, containerd)
+    store.load(tar)
+    containerd.seen.clear()
+    store.load(tar)
+    assert containerd.seen[-1].endswith(f"image import {tar}")
 
 
 def test_a_new_cluster_forgets_all_but_the_newest_builds_of_an_image(tmp_path: Path) -> None:
