@@ -29,7 +29,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class BodyMemory:
-    """What bodies that come in parts may take together, from their first part until they are answered."""
+    """What bodies may take together that come in parts or have to wait, from then on until they are answered."""
 
     def __init__(self, limit_bytes: int = 64 << 20) -> None:
         self._limit_bytes = limit_bytes

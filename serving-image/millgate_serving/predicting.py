@@ -175,8 +175,9 @@ class Predicting:
             name = self._admitted(codec, scope, headers)
             if not self.turns.take():
                 runner.check_patience(headers, self.turns.seconds)
+                self.memory.hold(scope, len(body))
                 asked = (codec, ready, body, headers, request_id)
-                self.turns.join(partial(self._answer_in_turn, asked, client, name, started))
+                self.turns.join(partial(self._answer_in_turn, asked, scope, client, name, started))
                 self._metrics.inflight += 1
                 return True
             reply = self._run_here(codec, ready, body, headers, request_id)
@@ -188,9 +189,10 @@ class Predicting:
         self._observe(codec, reply, headers, (name, request_id), started)
         return True
 
-    def _answer_in_turn(self, asked: _Asked, client: Client, name: str, started: float) -> None:
+    def _answer_in_turn(self, asked: _Asked, scope: Message, client: Client, name: str, started: float) -> None:
         """Of a request that had to wait, what `answer_now` does of one that had not."""
         self._metrics.inflight -= 1
+        self.memory.release(scope)
         if client.gone:
             return
         codec, _, _, headers, request_id = asked

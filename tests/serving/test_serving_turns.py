@@ -12,6 +12,7 @@ from raw_http import connected, received
 from serving_process import eventually, serving
 
 from millgate_serving.app import App
+from millgate_serving.asgi import BodyMemory
 from millgate_serving.metrics import Metrics
 from millgate_serving.overload import Overload
 from millgate_serving.refusal import Refusal
@@ -167,21 +168,48 @@ class Client:
         self.answer = self.answers.append
 
 
+class Waiting:
+    """A request that comes while another one waits has to wait for its turn."""
+
+    def __init__(self, folder):
+        configured = read({"MILLGATE_MODEL_NAME": "m", "MILLGATE_MODEL_PATH": str(folder)})
+        self.predicting, self.codec, self.clock = App(configured, Metrics(configured)).predicting, Asked(), Loop()
+        self.predicting._ready, self.predicting.turns = object(), self.clock.turns
+        self.predicting.runner.expect(0.0)
+        self.clock.turns.join(lambda: None)
+
+    def ask(self, body, *, gone=False):
+        client = Client(gone=gone)
+        scope = {"method": "POST", "headers": [], "state": {"crowded": False}}
+        assert self.predicting.answer_now(self.codec, scope, body, client)
+        return client
+
+    def all_turns(self):
+        while self.clock.turns.waiting:
+            self.clock.turn()
+
+
 def test_the_model_is_not_asked_for_a_client_that_has_gone(tmp_path):
-    configured = read({"MILLGATE_MODEL_NAME": "m", "MILLGATE_MODEL_PATH": str(tmp_path)})
-    predicting, codec, clock = App(configured, Metrics(configured)).predicting, Asked(), Loop()
-    predicting._ready, predicting.turns = object(), clock.turns
-    predicting.runner.expect(0.0)
-    clock.turns.join(lambda: None)
-    scope = {"method": "POST", "headers": [], "state": {"crowded": False}}
-    here, gone = Client(gone=False), Client(gone=True)
-    for client, body in ((gone, b"gone"), (here, b"here")):
-        assert predicting.answer_now(codec, scope, body, client)
-        assert not client.answers
-    while clock.turns.waiting:
-        clock.turn()
-    assert codec.bodies == [b"here"]
+    server = Waiting(tmp_path)
+    gone, here = server.ask(b"gone", gone=True), server.ask(b"here")
+    assert not here.answers
+    server.all_turns()
+    assert server.codec.bodies == [b"here"]
     assert [answer[:12] for answer in here.answers] == [b"HTTP/1.1 400"]
+    assert not gone.answers
+
+
+def test_bodies_that_wait_for_their_turn_have_a_common_limit(tmp_path):
+    server = Waiting(tmp_path)
+    server.predicting.memory = BodyMemory(10)
+    first, gone, refused = server.ask(b"12345"), server.ask(b"12345", gone=True), server.ask(b"1")
+    assert refused.answers[0].startswith(b"HTTP/1.1 503")
+    assert not first.answers
+    server.all_turns()
+    assert first.answers[0].startswith(b"HTTP/1.1 400")
+    again = [server.ask(b"12345"), server.ask(b"12345")]
+    server.all_turns()
+    assert [client.answers[0][:12] for client in again] == [b"HTTP/1.1 400"] * 2, "the places of both are free again"
     assert not gone.answers
 
 

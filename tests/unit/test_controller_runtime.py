@@ -60,7 +60,7 @@ def telemetry() -> Telemetry:
 
 @pytest.fixture
 def queue() -> WorkQueue[Key]:
-    return WorkQueue(base_seconds=0.01)
+    return WorkQueue(most_busy=3, more_first=2, base_seconds=0.01)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def reconcile() -> Reconcile:
 
 @pytest.fixture
 async def pump(queue, reconcile, telemetry):
-    made = Pump(queue, reconcile, telemetry, concurrent=3, timeout_seconds=0.5)
+    made = Pump(queue, reconcile, telemetry, timeout_seconds=0.5)
     task = asyncio.create_task(made.run())
     yield made
     task.cancel()
@@ -114,6 +114,19 @@ async def test_no_more_run_at_once_than_configured(queue, reconcile):
     reconcile.blocked.set()
     await until(lambda: len(reconcile.ran) == 9)
     assert reconcile.most_at_once == 3
+
+
+@pytest.mark.usefixtures("pump")
+async def test_a_key_in_a_hurry_waits_for_no_other(queue, reconcile):
+    reconcile.blocked.clear()
+    for number in range(9):
+        queue.add(("risk", str(number)))
+    await until(lambda: reconcile.running == 3)
+    queue.add(("risk", "8"), first=True)
+    await until(lambda: reconcile.running == 4)
+    reconcile.blocked.set()
+    await until(lambda: len(reconcile.ran) == 9)
+    assert ("risk", "8") in reconcile.ran[:4]
 
 
 @pytest.mark.usefixtures("pump")

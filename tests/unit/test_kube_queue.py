@@ -63,6 +63,22 @@ def test_a_busy_key_that_is_added_first_goes_before_others_once_done(queue):
     assert queue.take() == "a"
 
 
+def test_no_more_are_busy_than_may_be_and_those_added_first_have_room_of_their_own(clock):
+    queue = WorkQueue[str](most_busy=2, more_first=1, clock=clock)
+    for key in "abcd":
+        queue.add(key)
+    assert [queue.take() for _ in range(3)] == ["a", "b", None]
+    queue.add("d", first=True)
+    queue.add("e", first=True)
+    assert [queue.take() for _ in range(2)] == ["d", None]
+    queue.done("a")
+    assert [queue.take() for _ in range(2)] == ["e", None]
+    queue.done("b")
+    assert queue.take() is None, "two that were added first are busy"
+    queue.done("d")
+    assert queue.take() == "c"
+
+
 @pytest.mark.parametrize(
     ("delays", "ready_after"),
     [([5.0], 5.0), ([5.0, 2.0], 2.0), ([2.0, 5.0], 2.0), ([0.0], 0.0), ([-3.0], 0.0), ([2.0, 2.0], 2.0)],
@@ -152,13 +168,19 @@ KEYS = st.sampled_from("abcd")
 
 
 class AgainstAModel(RuleBasedStateMachine):
-    """Random use, against the simplest model of the promises: wanted keys, busy keys, and the time of each delay."""
+    """Random use, against the simplest model of the promises: wanted keys, busy keys, and the time of each delay.
+
+    Two may be busy, and a third one that was added first.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.queue = WorkQueue[str](clock=self.clock, spread=lambda: 1.0, base_seconds=1.0, cap_seconds=64.0)
+        self.queue = WorkQueue[str](
+            most_busy=2, more_first=1, clock=self.clock, spread=lambda: 1.0, base_seconds=1.0, cap_seconds=64.0
+        )
         self.wanted: set[str] = set()
+        self.hurried: set[str] = set()
         self.busy: set[str] = set()
         self.due: dict[str, float] = {}
         self.failures: dict[str, int] = {}
@@ -170,6 +192,8 @@ class AgainstAModel(RuleBasedStateMachine):
     def add(self, key, first):
         self.queue.add(key, first=first)
         self.wanted.add(key)
+        if first:
+            self.hurried.add(key)
 
     @rule(key=KEYS, seconds=st.integers(0, 20))
     def after(self, key, seconds):
@@ -193,6 +217,7 @@ class AgainstAModel(RuleBasedStateMachine):
     def forget(self, key):
         self.queue.forget(key)
         self.wanted.discard(key)
+        self.hurried.discard(key)
         self.due.pop(key, None)
         self.failures.pop(key, None)
 
@@ -207,11 +232,14 @@ class AgainstAModel(RuleBasedStateMachine):
             self.wanted.add(key)
         key = self.queue.take()
         can_be_taken = self.wanted - self.busy
+        if len(self.busy) >= 2 or can_be_taken & self.hurried:
+            can_be_taken &= self.hurried if len(self.busy) < 3 else set()
         if key is None:
             assert not can_be_taken
         else:
             assert key in can_be_taken
             self.wanted.discard(key)
+            self.hurried.discard(key)
             self.due.pop(key, None)
             self.busy.add(key)
 

@@ -61,6 +61,9 @@ class Hints:
         self.died = asyncio.Event()
 
     def start(self) -> None:
+        """Once; from the second time on nothing happens."""
+        if self._loop is not None:
+            return
         self._loop = asyncio.get_running_loop()
         self._began = time.monotonic()
         self._thread.start()

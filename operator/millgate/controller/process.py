@@ -31,6 +31,10 @@ EXIT_CLEAN, EXIT_LOST = 0, 1
 _FINISH_SECONDS = 1.0
 _EVENTS_SECONDS = 0.5
 _RETRY_LIST_SECONDS = 2.0
+_WATCHES_LATEST_SECONDS = 3.0
+# Rollouts that are to be taken back wait neither for others nor, up to that many, for each other: the first write of
+# each of them is what brings its traffic back.
+_MORE_IN_A_HURRY = 16
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class Operator:
     async def _lead(self, api: KubeApi) -> None:
         """Returns once the process is to end, with nothing of it at work any longer."""
         config, telemetry = self._config, self._telemetry
-        queue: WorkQueue[Key] = WorkQueue()
+        queue: WorkQueue[Key] = WorkQueue(most_busy=config.concurrent_reconciles, more_first=_MORE_IN_A_HURRY)
         telemetry.watch_queue(queue)
         resolver = Resolver(config, registries(config), api, telemetry, wake=queue.add)
         # A failure goes before everything else that waits, other verdicts too: the way back must be short.
@@ -121,7 +125,6 @@ class Operator:
             queue,
             Reconciler(outside).reconcile,
             telemetry,
-            concurrent=config.concurrent_reconciles,
             timeout_seconds=config.reconcile_timeout_seconds,
         )
         self._start(resolver.run(), "the registries are asked no longer")
@@ -140,21 +143,25 @@ class Operator:
             await events.drain(_EVENTS_SECONDS)
 
     async def _work(self, surveyor: Surveyor, queue: WorkQueue[Key], pump: Pump) -> None:
-        """List, watch, look at all, sweep. Waits for the CRD if need be: it may be installed after Millgate."""
+        """List, look at all, watch, sweep. Waits for the CRD if need be: it may be installed after Millgate."""
         namespaces = self._config.watch_namespaces
         self._health.ready = "the ModelDeployments are not listed yet"
         known = await self._list(surveyor.api)
         self._health.pump = self._start(pump.run(), "nothing takes keys from the queue")
         hints = Hints(namespaces, known, lambda hint: self._take(queue, hint))
-        hints.start()
-        self._start(hints.died.wait(), "the watches ended")
         self._health.ready = ""
-        logger.info("watching", extra={"modelDeployments": len(known)})
+        self._start(hints.died.wait(), "the watches ended")
+        # They list everything when they begin, which takes three times as long as the first look: both at once hold up
+        # the rollouts in flight. What changes in between is among what they list.
+        overdue = asyncio.get_running_loop().call_later(_WATCHES_LATEST_SECONDS, hints.start)
+        logger.info("listed", extra={"modelDeployments": len(known)})
         try:
             await self._look_at_all(surveyor, queue, known)
+            hints.start()
             # What the watches listed at their beginning may have changed between the first look and that.
             await sweep(surveyor, first_seconds=WARM_UP_SECONDS + 5.0, seconds=self._config.sweep_seconds)
         finally:
+            overdue.cancel()
             hints.stop()
 
     async def _look_at_all(self, surveyor: Surveyor, queue: WorkQueue[Key], known: Iterable[Key]) -> None:

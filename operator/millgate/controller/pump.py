@@ -16,7 +16,10 @@ Reconcile = Callable[[Key], Awaitable[float | None]]
 
 
 class Pump:
-    """The workers of the queue. What fails comes back with backoff; what was overtaken (Conflict) at once."""
+    """Works on as many keys as the queue lets it.
+
+    What fails comes back with backoff; what was overtaken (Conflict) at once.
+    """
 
     def __init__(
         self,
@@ -24,24 +27,21 @@ class Pump:
         reconcile: Reconcile,
         telemetry: Telemetry,
         *,
-        concurrent: int,
         timeout_seconds: float,
     ) -> None:
         self._queue = queue
         self._reconcile = reconcile
         self._telemetry = telemetry
-        self._slots = asyncio.Semaphore(concurrent)
         self._timeout_seconds = timeout_seconds
         self._working: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """For ever; cancelled, it takes no new key, and what is being worked on goes on."""
         while True:
-            await self._slots.acquire()
             key = await self._queue.get()
             task = asyncio.create_task(self._work(key), name=f"reconcile {key[0]}/{key[1]}")
             self._working.add(task)
-            task.add_done_callback(self._finished)
+            task.add_done_callback(self._working.discard)
 
     async def finish(self, seconds: float) -> None:
         """Let what is being worked on end, for `seconds` at most, then cancel it: every reconcile may be cut off."""
@@ -49,10 +49,6 @@ class Pump:
             await asyncio.wait(self._working, timeout=seconds)
         for task in tuple(self._working):
             task.cancel()
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._working.discard(task)
-        self._slots.release()
 
     async def _work(self, key: Key) -> None:
         started = time.monotonic()

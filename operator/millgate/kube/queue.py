@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import math
 import random
 import time
 from collections import deque
@@ -30,7 +31,9 @@ class WorkQueue(Generic[K]):
 
     - A key that is added many times before it is taken is taken once.
     - A key is never worked on twice at the same time: added while it is busy, it becomes ready when it is done.
-    - Keys are taken in the order in which they became ready; one added `first` goes before all others.
+    - Keys are taken in the order in which they became ready; those added `first` go before all others.
+    - No more than `most_busy` are busy at once; of those added `first` there may be `more_first` beyond that, so that
+      none of them waits for another key's end.
     - `after` makes a key ready later. Of several such times the earliest holds, and it is used up when the key is
       taken: whoever takes a key looks at everything, and says anew when to look again.
     - `failed` makes a key ready after a delay that doubles with each failure in a row; `succeeded` ends the row.
@@ -38,18 +41,23 @@ class WorkQueue(Generic[K]):
     - Nothing is lost: each added key is taken, unless it is forgotten before.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two limits, two times, and what a test puts in the place of chance
         self,
         *,
+        most_busy: float = math.inf,
+        more_first: int = 0,
         clock: Callable[[], float] = time.monotonic,
         spread: Callable[[], float] = random.random,
         base_seconds: float = BACKOFF_BASE_SECONDS,
         cap_seconds: float = BACKOFF_CAP_SECONDS,
     ) -> None:
+        self._most_busy = most_busy
+        self._more_first = more_first
         self._clock = clock
         self._spread = spread
         self._base_seconds = base_seconds
         self._cap_seconds = cap_seconds
+        self._first: deque[K] = deque()
         self._order: deque[K] = deque()
         self._ready_since: dict[K, float] = {}
         self._busy: set[K] = set()
@@ -66,9 +74,10 @@ class WorkQueue(Generic[K]):
             self._again[key] = first or self._again.get(key, False)
         elif key not in self._ready_since:
             self._make_ready(key, first=first)
-        elif first:
+        elif first and key in self._order:
             self._order.remove(key)
-            self._order.appendleft(key)
+            self._first.append(key)
+            self._changed.set()  # there may be room for it now
 
     def after(self, key: K, seconds: float) -> None:
         """Work on the key in `seconds`, unless that happens sooner anyway."""
@@ -102,14 +111,18 @@ class WorkQueue(Generic[K]):
         self._due.pop(key, None)
         self._again.pop(key, None)
         if self._ready_since.pop(key, None) is not None:
-            self._order.remove(key)
+            (self._order if key in self._order else self._first).remove(key)
 
     def take(self) -> K | None:
-        """The next ready key, which is busy until `done`; None when there is none now."""
+        """The next ready key, which is busy until `done`; None when there is none now, or too many are busy."""
         self._wake_due()
-        if not self._order:
+        busy = len(self._busy)
+        if self._first and busy < self._most_busy + self._more_first:
+            key = self._first.popleft()
+        elif self._order and busy < self._most_busy:
+            key = self._order.popleft()
+        else:
             return None
-        key = self._order.popleft()
         del self._ready_since[key]
         self._due.pop(key, None)
         self._busy.add(key)
@@ -131,6 +144,7 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """The key is no longer busy."""
         self._busy.discard(key)
+        self._changed.set()
         if key in self._again:
             self._make_ready(key, first=self._again.pop(key))
 
@@ -147,7 +161,7 @@ class WorkQueue(Generic[K]):
     def state(self) -> QueueState:
         oldest = min(self._ready_since.values(), default=None)
         return QueueState(
-            ready=len(self._order),
+            ready=len(self._ready_since),
             busy=len(self._busy),
             delayed=len(self._due),
             oldest_seconds=0.0 if oldest is None else max(0.0, self._clock() - oldest),
@@ -155,10 +169,7 @@ class WorkQueue(Generic[K]):
 
     def _make_ready(self, key: K, *, first: bool) -> None:
         self._ready_since[key] = self._clock()
-        if first:
-            self._order.appendleft(key)
-        else:
-            self._order.append(key)
+        (self._first if first else self._order).append(key)
         self._changed.set()
 
     def _wake_due(self) -> None:
